@@ -1,0 +1,5 @@
+"""edgesim: which sub-model method finishes a federated learning task first, and by how much wall-clock time?"""
+
+from importlib.metadata import version
+
+__version__ = version("edgesim")

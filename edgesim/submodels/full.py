@@ -1,0 +1,4 @@
+from edgesim.registry import component
+@component
+class Full:
+    pass
