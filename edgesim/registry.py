@@ -149,7 +149,9 @@ class Named:
                 serialization=core_schema.plain_serializer_function_ser_schema(_dump_user),
             )
 
-        choices[_WRONG] = core_schema.no_info_plain_validator_function(lambda given: self._refuse(given, classes))
+        choices[_WRONG] = core_schema.no_info_plain_validator_function(
+            lambda given: self._refuse(given, classes)
+        )
 
         def tag(given: Any) -> str:
             if not isinstance(given, str | dict):
@@ -179,7 +181,9 @@ class Named:
         name = given.get("name") if isinstance(given, dict) else given
         if isinstance(name, str):
             outside = ", or module:Class" if self.room is not None else ""
-            text = f'no {self.what} "{name}"{did_you_mean(name, classes)} (known: {", ".join(classes)}{outside})'
+            text = (
+                f'no {self.what} "{name}"{did_you_mean(name, classes)} (known: {", ".join(classes)}{outside})'
+            )
         elif isinstance(given, dict):
             text = f"needs a name, one of: {', '.join(classes)}"
         else:
@@ -191,7 +195,11 @@ class Named:
     ) -> dict[str, Any]:
         choices = cast(dict[str, Any], schema)["choices"]
         known = [self._describe(name, cls, choices[name], handler) for name, cls in self.choices().items()]
-        user = {"type": "object", "properties": {"name": {"type": "string", "pattern": ":"}}, "required": ["name"]}
+        user = {
+            "type": "object",
+            "properties": {"name": {"type": "string", "pattern": ":"}},
+            "required": ["name"],
+        }
         return {"anyOf": [*known, *([{"type": "string", "pattern": ":"}, user] if self.room else [])]}
 
     def _describe(

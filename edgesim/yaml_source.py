@@ -88,16 +88,16 @@ def parse(text: str, name: str) -> Source:
         InputError: with every alias, anchor, tag and duplicate key, or the one syntax error.
     """
     try:
-        problems = [
-            Problem(message, place=f"{name}:{line}") for line, message in _refused_events(text)
-        ]
+        problems = [Problem(message, place=f"{name}:{line}") for line, message in _refused_events(text)]
         if problems:
             raise InputError(*problems)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
-        raise InputError(Problem(f"is not valid YAML: {error.problem or error.context}", place=place)) from error
+        raise InputError(
+            Problem(f"is not valid YAML: {error.problem or error.context}", place=place)
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(Problem(f"is not valid YAML: {str(error).splitlines()[0]}", place=name)) from error
     except RecursionError as error:
@@ -187,9 +187,7 @@ def show_path(path: Path_) -> str:
 # ------------------------------------------------------------------------------------------- validation
 
 
-def validate(
-    source: Source, kind: type[T] | TypeAdapter[T], context: Mapping[str, Any] | None = None
-) -> T:
+def validate(source: Source, kind: type[T] | TypeAdapter[T], context: Mapping[str, Any] | None = None) -> T:
     """Validate a source against a type.
 
     Raises:
@@ -198,7 +196,9 @@ def validate(
     adapter: TypeAdapter[T] = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
     if not isinstance(source.data, dict):
         given = "empty" if source.data is None else f"a {type(source.data).__name__}"
-        raise InputError(Problem(f"must be a mapping of keys to values, but it is {given}", place=source.place(())))
+        raise InputError(
+            Problem(f"must be a mapping of keys to values, but it is {given}", place=source.place(()))
+        )
     try:
         return adapter.validate_json(json.dumps(source.data), context=dict(context or {}))
     except ValidationError as error:
@@ -260,7 +260,9 @@ def _allowed_keys(path: Path_, data: Any, root: dict[str, Any]) -> set[str]:
     return found
 
 
-def _children(node: dict[str, Any], part: str | int, data: Any, root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _children(
+    node: dict[str, Any], part: str | int, data: Any, root: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     for option in _options(node, data, root):
         if isinstance(part, int):
             if "items" in option:
@@ -359,9 +361,13 @@ class Quantity:
             known = sorted(str(name) for name in registry._units if len(str(name)) < 12)
             parts = [part for part in unit.split("/") if part not in known]
             hint = did_you_mean(parts[0], known) if parts else ""
-            raise self._refuse(f'unknown unit "{unit}" in "{given[:60]}"{hint} (as in {self.example})') from None
+            raise self._refuse(
+                f'unknown unit "{unit}" in "{given[:60]}"{hint} (as in {self.example})'
+            ) from None
         except pint.DimensionalityError:
-            raise self._refuse(f'"{given[:60]}" has the wrong dimension; wanted is one like {self.example}') from None
+            raise self._refuse(
+                f'"{given[:60]}" has the wrong dimension; wanted is one like {self.example}'
+            ) from None
 
     def show(self, value: float) -> str:
         """The quantity as a scenario file writes it, without loss."""
@@ -378,7 +384,9 @@ class Quantity:
         )
 
     def __get_pydantic_json_schema__(  # noqa: D102  (called by pydantic)
-        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler  # noqa: ARG002
+        self,
+        schema: core_schema.CoreSchema,
+        handler: GetJsonSchemaHandler,  # noqa: ARG002
     ) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^{_QUANTITY.pattern}$", "examples": [self.example]}
 

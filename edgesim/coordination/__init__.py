@@ -1,0 +1,1 @@
+"""When devices are sent out and updates merged: one policy per file."""

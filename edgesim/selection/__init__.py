@@ -1,0 +1,1 @@
+"""Who is sent out: one selection rule per file."""

@@ -1,0 +1,1 @@
+"""A federation's server: events in, effects out. It has no clock."""

@@ -1,4 +1,29 @@
+"""FedAvg (McMahan et al. 2017; algorithms 3.1): every device trains the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from edgesim.registry import component
+from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
+
+if TYPE_CHECKING:
+    from edgesim.models._structure import ModelStructure
+
+
 @component
-class Full:
-    pass
+class Full(SubmodelStrategy):
+    """The whole model on every device."""
+
+    def ladder(self, structure: ModelStructure) -> tuple[float, ...]:  # noqa: ARG002
+        """There is one capacity."""
+        return (1.0,)
+
+    def fixed_capacity(self) -> float:
+        """The whole model."""
+        return 1.0
+
+    def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:  # noqa: ARG002
+        """The whole model."""
+        return Submodel(label="full", capacity=1.0, first_layer=0)

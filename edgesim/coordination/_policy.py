@@ -1,0 +1,28 @@
+"""What coordination policies have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from edgesim.server.events import Event
+from edgesim.server.policy import Action
+from edgesim.server.view import View
+
+
+class CoordinationPolicy(ABC):
+    """When devices are sent out and updates merged. `edgesim.server.policy.Policy` states the laws.
+
+    A round's number is `view.rounds` while it runs and is the tag of its dispatches and timers: whatever
+    bears another number belongs to a round that is over.
+
+    Claims:
+        reads_loss: it decides by training losses.
+    """
+
+    reads_loss: ClassVar[bool] = False
+
+    @abstractmethod
+    def decide(self, event: Event, view: View) -> Sequence[Action]:
+        """What to do about this event, in this order."""

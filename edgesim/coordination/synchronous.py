@@ -1,0 +1,34 @@
+"""Synchronous rounds (FedAvg; McMahan et al. 2017, algorithm 1): send k devices out, wait for all, merge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgesim.coordination._policy import CoordinationPolicy
+from edgesim.registry import component
+from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Lost
+from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch
+from edgesim.server.view import View
+from edgesim.yaml_source import Count
+
+
+@component
+class Synchronous(CoordinationPolicy):
+    """A round lasts as long as its slowest visit.
+
+    Whatever arrived is merged; if nothing did, it is abandoned.
+
+    Attributes:
+        clients_per_round: devices sent out per round; all there are where the fleet is smaller.
+    """
+
+    clients_per_round: Count
+
+    def decide(self, event: Event, view: View) -> Sequence[Action]:  # noqa: D102
+        match event:
+            case Begin() | Aggregated() | Abandoned():
+                return [Dispatch(view.select(self.clients_per_round), view.rounds)]
+            case Arrived() | Lost() if not view.in_flight(view.rounds):
+                held = view.held(view.rounds)
+                return [Aggregate(tuple(held)) if held else Abandon()]
+        return []

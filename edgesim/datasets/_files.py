@@ -1,0 +1,167 @@
+"""Where the files of published data sets lie, and that they are the published ones. Nothing here writes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgesim.errors import InputError, Problem, RunFailed
+
+ENVIRONMENT = "EDGESIM_DATA"
+
+_UNPACK = {".gz": gzip.decompress, ".xz": lzma.decompress}
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The files of a data set as torchvision lays them out.
+
+    Attributes:
+        title: name of torchvision's class.
+        folder: where torchvision keeps the files, below its root.
+        names: the files, unpacked.
+        packed: what a packed file ends with; such a file is as good.
+        archive: one file beside the folder that holds them all, if there is such a thing.
+    """
+
+    title: str
+    folder: str
+    names: tuple[str, ...]
+    packed: str
+    archive: str | None = None
+
+
+def find(published: Publication, root: Path | None, download: bool) -> dict[str, Path] | Path:
+    """The files of a data set by their unpacked names, or the archive that holds them.
+
+    Args:
+        published: what to look for.
+        root: searched first, then the folders of EDGESIM_DATA; in each the folder itself and its sub-folders.
+        download: whether torchvision may fetch what is missing, into the first of these folders.
+
+    Raises:
+        InputError: they are nowhere, or there is no folder to download into.
+        RunFailed: the download failed.
+    """
+    bases = _bases(root)
+    found = _look(published, bases)
+    if found is None and download:
+        _download(published, bases)
+        found = _look(published, bases)
+    if found is None:
+        raise InputError(Problem(_absent(published, bases), path="dataset"))
+    return found
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file as it lies there.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {error.strerror or error}", place=str(path))) from error
+
+
+def unpack(path: Path, raw: bytes) -> bytes:
+    """The content of a `.gz` or `.xz` file; that of any other is what it is.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    try:
+        return _UNPACK.get(path.suffix, bytes)(raw)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise InputError(
+            Problem(f"cannot be unpacked ({error}): replace it by the published file", place=str(path))
+        ) from error
+
+
+def verify(content: bytes, md5: str, place: str) -> None:
+    """Check that content is what was published.
+
+    Raises:
+        InputError: its checksum is another one.
+    """
+    got = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if got != md5:
+        raise InputError(
+            Problem(f"has md5 {got}, expected {md5}: replace it by the published file", place=place)
+        )
+
+
+def _bases(root: Path | None) -> tuple[Path, ...]:
+    listed = os.environ.get(ENVIRONMENT, "").split(os.pathsep)
+    return (*([root] if root is not None else []), *(Path(folder) for folder in listed if folder))
+
+
+def _candidates(bases: Sequence[Path], inner: str) -> Iterator[Path]:
+    for base in bases:
+        yield base / inner
+        yield from sorted(base.glob(f"*/{inner}"))
+
+
+def _look(published: Publication, bases: Sequence[Path]) -> dict[str, Path] | Path | None:
+    for folder in _candidates(bases, published.folder):
+        found = _files_in(folder, published)
+        if len(found) == len(published.names):
+            return found
+    if published.archive is not None:
+        return next((path for path in _candidates(bases, published.archive) if path.is_file()), None)
+    return None
+
+
+def _files_in(folder: Path, published: Publication) -> dict[str, Path]:
+    """The files that a folder has; a packed one first, as it is the one that was published."""
+    forms = (
+        (name, folder / f"{name}{suffix}") for name in published.names for suffix in ("", published.packed)
+    )
+    return {name: path for name, path in forms if path.is_file()}
+
+
+def _absent(published: Publication, bases: Sequence[Path]) -> str:
+    archive = f", or {published.archive} beside that folder" if published.archive else ""
+    wanted = (
+        f"{', '.join(published.names)} (plain or {published.packed}) into {published.folder}/ "
+        f"below a data folder{archive}"
+    )
+    if not bases:
+        return (
+            f"the files of {published.title} are needed and no data folder is given: {_REMEDY}. Put {wanted}"
+        )
+    looked = ", ".join(str(base) for base in bases)
+    incomplete = [
+        f"; {folder} lacks {', '.join(name for name in published.names if name not in found)}"
+        for folder in _candidates(bases, published.folder)
+        if (found := _files_in(folder, published))
+    ]
+    return (
+        f"the files of {published.title} are not in {looked}{''.join(incomplete)}. Put {wanted}, "
+        "or run with --download"
+    )
+
+
+_REMEDY = (
+    f"set data_root, or the environment variable {ENVIRONMENT}, and use --download if they are to be fetched"
+)
+
+
+def _download(published: Publication, bases: Sequence[Path]) -> None:
+    if not bases:
+        raise InputError(Problem(f"no folder to download {published.title} into: {_REMEDY}", path="dataset"))
+    import torchvision.datasets
+
+    fetch: Any = getattr(torchvision.datasets, published.title)
+    try:
+        fetch(bases[0], download=True)
+    except (OSError, RuntimeError) as error:
+        raise RunFailed(f"the download of {published.title} into {bases[0]} failed: {error}") from error

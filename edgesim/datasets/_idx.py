@@ -1,0 +1,75 @@
+"""MNIST and the data sets that are published in its form: grey images of 28x28 pixels in IDX files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.datasets._dataset import Data
+from edgesim.datasets._files import Publication, find, read, unpack, verify
+
+PACKED = ".gz"
+
+
+def load_idx(
+    title: str, unpacked_md5: Mapping[str, str], mean: float, std: float, root: Path | None, download: bool
+) -> Data:
+    """A data set in MNIST's form, brightness from 0 to 1 and then normalised.
+
+    Args:
+        title: name of torchvision's class, which knows the checksums of the packed files.
+        unpacked_md5: checksum of each file when it is unpacked, by name.
+        mean: of the training brightness.
+        std: of the training brightness.
+        root: see `Dataset.load`.
+        download: see `Dataset.load`.
+
+    Raises:
+        InputError: the files are not there, or not the published ones.
+        RunFailed: the download failed.
+    """
+    import torchvision.datasets
+
+    published = Publication(title, f"{title}/raw", tuple(unpacked_md5), PACKED)
+    found = find(published, root, download)
+    assert isinstance(found, dict)
+    md5 = {**unpacked_md5, **dict(getattr(torchvision.datasets, title).resources)}
+    arrays = {name: read_idx(path, md5[path.name]) for name, path in found.items()}
+
+    def samples(name: str) -> NDArray[np.float32]:
+        brightness = arrays[name][:, None].astype(np.float32) / 255
+        return (brightness - np.float32(mean)) / np.float32(std)
+
+    return Data(
+        train_x=samples("train-images-idx3-ubyte"),
+        train_y=arrays["train-labels-idx1-ubyte"].astype(np.int64),
+        test_x=samples("t10k-images-idx3-ubyte"),
+        test_y=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
+        classes=10,
+    )
+
+
+def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
+    """The array of an IDX file, plain or packed.
+
+    Args:
+        path: the file.
+        md5: its checksum as it lies there; nothing is unpacked or read before it matches.
+
+    Raises:
+        InputError: the file cannot be read, or is not the published one.
+    """
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    raw = read(path)
+    verify(raw, md5, str(path))
+    # torchvision reads by name only, and the folder of the original may be read-only.
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "idx"
+        plain.write_bytes(unpack(path, raw))
+        array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+    return array

@@ -1,0 +1,258 @@
+"""How training samples are dealt to clients, by the label distributions that papers use (algorithms section 2).
+
+A partition gives every sample to exactly one client and every client at least one sample; `Iid` alone may draw with
+replacement. What cannot be met is an error, never something else in its place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from edgesim.errors import InputError, Problem
+from edgesim.registry import Named, component
+from edgesim.yaml_source import Count
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deal:
+    """Who holds which samples.
+
+    Attributes:
+        shards: for each client the indices of its samples in the training pool.
+        notes: what a reader of the results has to know about it.
+    """
+
+    shards: tuple[Indices, ...]
+    notes: tuple[str, ...] = ()
+
+    def samples_of(self, device: int) -> Indices:
+        """Indices of a device's samples: device i holds shard i modulo the number of shards."""
+        return self.shards[device % len(self.shards)]
+
+
+@component
+class PartitionRule(ABC):
+    """What every partition has.
+
+    Attributes:
+        clients: number of shards, if fewer than devices; one for each device where absent.
+    """
+
+    clients: Count | None = None
+
+    @abstractmethod
+    def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
+        """Deal the samples to so many clients.
+
+        Args:
+            labels: label of each sample of the training pool, int64 [n].
+            clients: number of shards.
+            generator: the only source of chance.
+
+        Raises:
+            InputError: such a partition does not exist.
+        """
+
+
+@component
+class Iid(PartitionRule):
+    """Equal shares of a random permutation; one sample each, with replacement, where clients outnumber samples."""
+
+    def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
+        """Shares whose sizes differ by one at most; see `PartitionRule.split`."""
+        if clients <= labels.size:
+            return Deal(tuple(np.array_split(generator.permutation(labels.size), clients)))
+        drawn = generator.integers(labels.size, size=(clients, 1))
+        note = f"{clients} clients share {labels.size} samples: iid drew one for each, with replacement"
+        return Deal(tuple(drawn), (note,))
+
+
+@component
+class Dirichlet(PartitionRule):
+    """Of each class, every client gets the share that a symmetric Dirichlet distribution over the clients draws.
+
+    A client that comes out empty takes one random sample from the client that holds most (the first of equals), and
+    the deal says how many did.
+
+    Attributes:
+        alpha: concentration: small is skewed, large is near iid.
+    """
+
+    # Far above, where the distribution has long been flat, its gamma draws overflow.
+    alpha: Annotated[float, Field(gt=0, le=1e6)]
+
+    def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
+        """Shares that sum to each class; see `PartitionRule.split`."""
+        if clients > labels.size:
+            raise _impossible(
+                f"{clients} clients need at least one sample each, but there are {labels.size}; "
+                "set clients to fewer shards, or use iid"
+            )
+        held: list[list[Indices]] = [[] for _ in range(clients)]
+        for samples in _shuffled_by_class(labels, generator):
+            shares = generator.dirichlet(np.full(clients, self.alpha))
+            cuts = np.rint(np.cumsum(shares)[:-1] * samples.size).astype(np.int64)
+            # Rounding favours places in the row, so the clients stand in another order for each class.
+            for client, piece in zip(generator.permutation(clients), np.split(samples, cuts), strict=True):
+                held[client].append(piece)
+        shards = [np.concatenate(pieces) for pieces in held]
+        moved = _fill_empty(shards, generator)
+        note = f"dirichlet left {moved} of {clients} clients empty: each took a sample from the largest"
+        return Deal(tuple(shards), (note,) if moved else ())
+
+
+@component
+class LabelsPerClient(PartitionRule):
+    """Every client holds exactly so many labels, every class is cut into equal pieces (HeteroFL's non-iid-2).
+
+    With k labels, N clients and C classes, k N pieces are dealt and each class is cut into k N / C of them, rounded
+    down or up at random. HeteroFL may deal a client two pieces of one class; here its labels are distinct.
+
+    Attributes:
+        labels: labels of each client.
+    """
+
+    labels: Count
+
+    def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
+        """Pieces of a class differ in size by one at most; see `PartitionRule.split`."""
+        pools = _shuffled_by_class(labels, generator)
+        owners = self._owners(len(pools), clients, generator)
+        held: list[list[Indices]] = [[] for _ in range(clients)]
+        for pool, holders in zip(pools, owners, strict=True):
+            if pool.size < len(holders):
+                raise _impossible(
+                    f"{self.labels} labels for each of {clients} clients cut a class of {pool.size} samples into "
+                    f"{len(holders)} pieces; ask for fewer labels or clients"
+                )
+            for client, piece in zip(holders, np.array_split(pool, len(holders)), strict=True):
+                held[client].append(piece)
+        return Deal(tuple(np.concatenate(pieces) for pieces in held))
+
+    def _owners(self, classes: int, clients: int, generator: np.random.Generator) -> list[list[int]]:
+        """The clients that hold each class.
+
+        Each client in turn takes the labels with most pieces left, ties at random. That never gets stuck: no class
+        ever has more pieces left than there are clients to come.
+        """
+        if self.labels > classes:
+            raise _impossible(f"labels is {self.labels}, but the training data has {classes}; ask for fewer")
+        if self.labels * clients < classes:
+            raise _impossible(
+                f"{clients} clients with {self.labels} labels each leave some of the {classes} classes to nobody; "
+                "ask for more labels or more clients"
+            )
+        least, rest = divmod(self.labels * clients, classes)
+        left = np.full(classes, least)
+        left[generator.permutation(classes)[:rest]] += 1
+        owners: list[list[int]] = [[] for _ in range(classes)]
+        for client in range(clients):
+            taken = np.lexsort((generator.random(classes), -left))[: self.labels]
+            left[taken] -= 1
+            for label in taken:
+                owners[label].append(client)
+        return owners
+
+
+@component
+class Shards(PartitionRule):
+    """Samples sorted by label are cut into equal shards, dealt at random (FedAvg's non-iid split of MNIST).
+
+    Attributes:
+        per_client: shards of each client.
+    """
+
+    per_client: Count = 2
+
+    def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
+        """Shards of consecutive labels; see `PartitionRule.split`."""
+        total = self.per_client * clients
+        if total > labels.size:
+            raise _impossible(
+                f"{self.per_client} shards for each of {clients} clients are more than the {labels.size} training "
+                "samples; ask for fewer shards or clients"
+            )
+        pieces = np.array_split(np.argsort(labels, kind="stable"), total)
+        hands = generator.permutation(total).reshape(clients, self.per_client)
+        return Deal(tuple(np.concatenate([pieces[piece] for piece in hand]) for hand in hands))
+
+
+def _choices() -> dict[str, type[PartitionRule]]:
+    return {"iid": Iid, "dirichlet": Dirichlet, "labels_per_client": LabelsPerClient, "shards": Shards}
+
+
+Partition = Annotated[PartitionRule, Named(_choices, "partition")]
+
+
+def deal(partition: PartitionRule, labels: Indices, devices: int, generator: np.random.Generator) -> Deal:
+    """Deal the training pool to a fleet.
+
+    Args:
+        partition: the rule.
+        labels: label of each sample of the pool, int64 [n].
+        devices: size of the fleet.
+        generator: the stream of the partition.
+
+    Raises:
+        InputError: more shards than devices, or the partition does not exist.
+    """
+    clients = devices if partition.clients is None else partition.clients
+    if clients > devices:
+        raise _impossible(
+            f"clients is {clients}, but the fleet has {devices} devices and the data of the others would be lost; "
+            f"give at most {devices}, or leave it out for one shard per device"
+        )
+    return partition.split(labels, clients, generator)
+
+
+def hold_out(labels: Indices, share: float, generator: np.random.Generator) -> tuple[Indices, Indices]:
+    """Hold out a random share of the training data for validation.
+
+    Args:
+        labels: label of each training sample, int64 [n].
+        share: what share of the samples no client gets, at least 0 and below 1.
+        generator: the stream of the split.
+
+    Returns:
+        Indices of the samples that clients may get, and of those held out, both ascending.
+
+    Raises:
+        InputError: a share above zero that rounds to no sample, or to all of them.
+    """
+    held = round(share * labels.size)
+    if (held == 0 and share > 0) or held == labels.size:
+        raise InputError(
+            Problem(f"{share} holds out {held} of {labels.size} training samples", path="dataset.validation")
+        )
+    order = generator.permutation(labels.size)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+def _shuffled_by_class(labels: Indices, generator: np.random.Generator) -> list[Indices]:
+    return [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+
+
+def _fill_empty(shards: list[Indices], generator: np.random.Generator) -> int:
+    """Move one sample from the largest shard into each empty one; how many were empty."""
+    sizes = np.array([shard.size for shard in shards])
+    empty = np.flatnonzero(sizes == 0)
+    for client in empty:
+        giver = int(np.argmax(sizes))
+        taken = generator.integers(sizes[giver])
+        shards[client] = shards[giver][taken : taken + 1]
+        shards[giver] = np.delete(shards[giver], taken)
+        sizes[giver] -= 1
+        sizes[client] = 1
+    return len(empty)
+
+
+def _impossible(message: str) -> InputError:
+    return InputError(Problem(message, path="dataset.partition"))

@@ -1,0 +1,181 @@
+"""Device profiles: what one kind of device can do and how we know, and where the files are found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, ValidationInfo
+
+from edgesim import shipped, yaml_source
+from edgesim.devices._strict import Strict
+from edgesim.devices.network import NetworkProfile
+from edgesim.devices.origin import Basis, Figure, Text, weakest
+from edgesim.errors import InputError, Problem, did_you_mean
+from edgesim.yaml_source import Bytes, FlopsPerSecond, NonNegative, Seconds, Watts
+
+FOLDER = "device_profiles"
+NETWORKS = "networks"
+SEARCH_PATH = "EDGESIM_PROFILES"
+
+_File = TypeVar("_File", bound=Strict)
+
+
+def _in_catalogue(lookup: Literal["load", "network"]) -> Callable[[str, ValidationInfo], str]:
+    """A check of names against the catalogue of the validation context, if it has one."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        catalogue = (info.context or {}).get("catalogue")
+        if catalogue is not None:
+            try:
+                getattr(catalogue, lookup)(name)
+            except InputError as error:
+                raise ValueError("; ".join(str(problem) for problem in error.problems)) from error
+        return name
+
+    return check
+
+
+ProfileName = Annotated[Text, AfterValidator(_in_catalogue("load"))]
+NetworkName = Annotated[Text, AfterValidator(_in_catalogue("network"))]
+
+
+class Compute(Strict):
+    """The analytic compute model: a visit takes steps x step_overhead + training FLOPs / rate.
+
+    Attributes:
+        rate: sustained training rate (2 FLOPs per multiply-add).
+        step_overhead: what each optimiser step costs beyond its FLOPs.
+        jitter: sigma of the lognormal factor (median 1) of a visit's compute time; off where absent.
+    """
+
+    rate: Figure[FlopsPerSecond]
+    step_overhead: Figure[Seconds]
+    jitter: Figure[NonNegative] | None = None
+
+    @property
+    def basis(self) -> Basis:
+        """The weaker basis of rate and step overhead."""
+        return weakest(self.rate.basis, self.step_overhead.basis)
+
+
+class Power(Strict):
+    """Power of the whole device; absent means unknown.
+
+    Attributes:
+        idle: while it waits or transfers.
+        active: while it trains.
+    """
+
+    idle: Figure[Watts] | None = None
+    active: Figure[Watts] | None = None
+
+
+class DeviceProfile(Strict):
+    """One kind of device.
+
+    Attributes:
+        title: its name for people.
+        kind: what sort of device it is.
+        compute: how fast it trains.
+        memory: memory that its training process may fill.
+        power: what it draws.
+        network: name of the network it is on unless a scenario says otherwise.
+    """
+
+    title: Text
+    kind: Literal["board", "phone", "accelerator board", "microcontroller"]
+    compute: Compute
+    memory: Figure[Bytes]
+    power: Power = Power()
+    network: NetworkName
+
+
+class Catalogue:
+    """Device profiles and networks by name, from the first folder that has the name.
+
+    The folders, in order: `device_profiles/` beside the scenario, the scenario's own folder, each folder of
+    `EDGESIM_PROFILES`, and the profiles that come with edgesim. Networks lie in their folders `networks/`.
+    Files in the scenario's own folder are found by name but not listed, as scenarios lie there too.
+
+    Args:
+        scenario: the scenario file, if there is one.
+        environment: the environment variables.
+
+    Raises:
+        InputError: `EDGESIM_PROFILES` names a folder that does not exist.
+    """
+
+    def __init__(self, scenario: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        listed = [*_search_path(environment), shipped.folder(FOLDER)]
+        beside: dict[str, Path] = {}
+        if scenario is not None:
+            listed.insert(0, scenario.parent / FOLDER)
+            beside = {name: path for name, path in _files(scenario.parent).items() if path != scenario}
+        self._listed = _merged([_files(folder) for folder in listed])
+        self._profile_files = _merged([_files(listed[0]), beside, self._listed])
+        self._network_files = _merged([_files(folder / NETWORKS) for folder in listed])
+        self._profiles: dict[str, DeviceProfile] = {}
+        self._networks: dict[str, NetworkProfile] = {}
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all device profiles, sorted."""
+        return tuple(sorted(self._listed))
+
+    def network_names(self) -> tuple[str, ...]:
+        """Names of all networks, sorted."""
+        return tuple(sorted(self._network_files))
+
+    def load(self, name: str) -> DeviceProfile:
+        """The device profile of this name.
+
+        Raises:
+            InputError: there is none, or its file is wrong.
+        """
+        if name not in self._profiles:
+            if name not in self._profile_files:
+                raise _unknown("device profile", name, self.names(), f"{FOLDER}/")
+            self._profiles[name] = self._read(self._profile_files[name], DeviceProfile)
+        return self._profiles[name]
+
+    def network(self, name: str) -> NetworkProfile:
+        """The network of this name.
+
+        Raises:
+            InputError: there is none, or its file is wrong.
+        """
+        if name not in self._networks:
+            if name not in self._network_files:
+                raise _unknown("network", name, self.network_names(), f"{FOLDER}/{NETWORKS}/")
+            self._networks[name] = self._read(self._network_files[name], NetworkProfile)
+        return self._networks[name]
+
+    def _read(self, path: Path, kind: type[_File]) -> _File:
+        return yaml_source.validate(yaml_source.read(path), kind, {"catalogue": self})
+
+
+def _search_path(environment: Mapping[str, str]) -> list[Path]:
+    folders = [Path(part) for part in environment.get(SEARCH_PATH, "").split(os.pathsep) if part]
+    missing = [
+        f'"{folder}" is no folder; name existing ones, joined by "{os.pathsep}"'
+        for folder in folders
+        if not folder.is_dir()
+    ]
+    if missing:
+        raise InputError(*(Problem(message, place=SEARCH_PATH) for message in missing))
+    return folders
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _merged(indexes: list[dict[str, Path]]) -> dict[str, Path]:
+    """Of equal names the first wins."""
+    return {name: path for index in reversed(indexes) for name, path in index.items()}
+
+
+def _unknown(what: str, name: str, known: tuple[str, ...], where: str) -> InputError:
+    return InputError(f'no {what} "{name}"{did_you_mean(name, known)} ({where} has {len(known)})')

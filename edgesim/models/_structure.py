@@ -1,0 +1,322 @@
+"""What a network is made of, read from one forward pass: its layers in execution order and what each costs.
+
+Nothing here knows an architecture. The operators that run are watched as they are dispatched: one that multiplies by
+a parameter makes a layer, a norm or a bias joins the layer before it, everything else carries the data on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from edgesim.errors import RunFailed
+
+aten = torch.ops.aten
+
+FLOAT_BYTES = 4
+
+_NORMS = frozenset(
+    (aten.native_batch_norm, aten.native_group_norm, aten.native_layer_norm, aten._batch_norm_no_update)
+)
+_LOOKUPS = frozenset((aten.embedding,))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One parametrised layer, with the norm that follows it.
+
+    Attributes:
+        name: path of the module that owns the weight.
+        kind: `conv`, `linear`, `embedding`, ...: the operator class.
+        tensors: names of its parameters.
+        buffers: names of the buffers of its modules (the statistics of a norm).
+        parameters: number of parameter elements.
+        macs: multiply-adds of one forward sample (algorithms 1.3; norms and activations are not counted).
+        input_elements: elements of one sample's input.
+        output_elements: elements of one sample's output.
+        upstream: indices of the layers that its input depends on.
+    """
+
+    name: str
+    kind: str
+    tensors: tuple[str, ...]
+    buffers: tuple[str, ...]
+    parameters: int
+    macs: int
+    input_elements: int
+    output_elements: int
+    upstream: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product of two activations (attention scores): no parameters, but it costs.
+
+    Attributes:
+        macs: multiply-adds of one forward sample.
+        elements: elements of one sample's operands and result.
+        upstream: for each operand, indices of the layers that it depends on.
+    """
+
+    macs: int
+    elements: int
+    upstream: tuple[frozenset[int], ...]
+
+
+@dataclass(frozen=True)
+class ModelStructure:
+    """A network's layers in execution order, and its costs for one sample.
+
+    Attributes:
+        layers: the parametrised layers.
+        products: products of activations.
+        network: the network that was read; its values are not used.
+        input_shape: shape of one sample.
+    """
+
+    layers: tuple[Layer, ...]
+    products: tuple[Product, ...]
+    network: nn.Module = field(repr=False, compare=False)
+    input_shape: tuple[int, ...]
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameter elements (d of algorithms 1.1)."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @cached_property
+    def forward_macs(self) -> int:
+        """Multiply-adds of one forward sample."""
+        return sum(layer.macs for layer in self.layers) + sum(product.macs for product in self.products)
+
+    def backward_macs(self, first: int) -> int:
+        """Multiply-adds of one backward sample when layers from index `first` on are trained (algorithms 1.3).
+
+        A weight gradient for each trained layer; an input gradient where a trained layer lies upstream.
+        """
+        weights = sum(layer.macs for layer in self.layers[first:])
+        inputs = sum(layer.macs for layer in self.layers if reaches(layer.upstream, first))
+        sides = (p.macs for p in self.products for side in p.upstream if reaches(side, first))
+        return weights + inputs + sum(sides)
+
+    def train_macs(self, first: int) -> int:
+        """Multiply-adds of one training sample, forward and backward."""
+        return self.forward_macs + self.backward_macs(first)
+
+    def trained_parameters(self, first: int) -> int:
+        """Parameter elements of the layers from index `first` on."""
+        return sum(layer.parameters for layer in self.layers[first:])
+
+    def trained_tensors(self, first: int) -> tuple[str, ...]:
+        """Names of the parameters of the layers from index `first` on."""
+        return tuple(name for layer in self.layers[first:] for name in layer.tensors)
+
+    @cached_property
+    def transient_bytes(self) -> int:
+        """Bytes per sample of the widest layer's input and output, T of algorithms 1.4."""
+        return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
+
+    @cached_property
+    def activation_bytes(self) -> tuple[int, ...]:
+        """A of algorithms 1.4 for each first trained layer: bytes per sample that the backward pass needs.
+
+        Measured with autograd's own saved-tensor hooks, as the difference between batches of three and two.
+        """
+        return tuple(
+            self._saved_bytes(first, 3) - self._saved_bytes(first, 2) for first in range(len(self.layers))
+        )
+
+    def _saved_bytes(self, first: int, batch: int) -> int:
+        trained = set(self.trained_tensors(first))
+        tensors = {
+            name: p.detach().clone().requires_grad_(name in trained)
+            for name, p in self.network.named_parameters()
+        }
+        buffers = {name: b.detach().clone() for name, b in self.network.named_buffers()}
+        owned = {tensor.untyped_storage().data_ptr() for tensor in (*tensors.values(), *buffers.values())}
+        saved: dict[int, int] = {}
+        kept: list[Tensor] = []  # storages must stay alive, or an address could be counted for two tensors
+
+        def pack(tensor: Tensor) -> Tensor:
+            address = tensor.untyped_storage().data_ptr()
+            if address not in owned:
+                saved[address] = max(saved.get(address, 0), tensor.numel() * tensor.element_size())
+                kept.append(tensor)
+            return tensor
+
+        sample = torch.zeros(batch, *self.input_shape)
+        was_training = self.network.training
+        self.network.train()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = torch.func.functional_call(self.network, {**tensors, **buffers}, (sample,))
+        self.network.train(was_training)
+        del output
+        return sum(saved.values())
+
+
+def reaches(upstream: Iterable[int], first: int) -> bool:
+    """Whether a layer from index `first` on is among those upstream."""
+    return any(index >= first for index in upstream)
+
+
+def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStructure:
+    """Read a network's structure from one forward pass in evaluation mode.
+
+    Raises:
+        RunFailed: an operator uses a parameter in a way whose cost is not known, or the network cannot run.
+    """
+    watcher = _Watcher(network)
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), watcher:
+            network(torch.zeros(1, *input_shape))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise RunFailed(
+            f"the model does not run on an input of shape {tuple(input_shape)}: {reason}"
+        ) from error
+    finally:
+        network.train(was_training)
+    layers = tuple(watcher.finished(network))
+    seen = {name for layer in layers for name in layer.tensors}
+    unused = [name for name, _ in network.named_parameters() if name not in seen]
+    if unused:
+        raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
+    return ModelStructure(layers, tuple(watcher.products), network, tuple(input_shape))
+
+
+@dataclass
+class _Draft:
+    kind: str
+    tensors: list[str]
+    macs: int
+    input_elements: int
+    output_elements: int
+    upstream: frozenset[int]
+
+
+class _Watcher(TorchDispatchMode):
+    """Collects layers from the operators of a forward pass."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.drafts: list[_Draft] = []
+        self.products: list[Product] = []
+        self._parameter = {id(p): name for name, p in network.named_parameters()}
+        self._sizes = {name: p.numel() for name, p in network.named_parameters()}
+        self._upstream: dict[int, frozenset[int]] = {}
+        self._alive: list[Any] = []  # keeps ids unique while the pass is watched
+
+    def __torch_dispatch__(  # noqa: D105
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self._alive.append((inputs, outputs))
+        self._watch(func, args, inputs, outputs, result)
+        return result
+
+    def _watch(
+        self, func: Any, args: tuple[Any, ...], inputs: list[Tensor], outputs: list[Tensor], result: Any
+    ) -> None:
+        used = [self._parameter[id(tensor)] for tensor in inputs if id(tensor) in self._parameter]
+        data = [tensor for tensor in inputs if id(tensor) not in self._parameter]
+        upstream = frozenset().union(*(self._upstream.get(id(tensor), frozenset()) for tensor in data))
+        packet = func.overloadpacket
+        if used and not data:
+            self._carry_parameter(func, used, outputs)
+            return
+        if packet in flop_registry:
+            macs = flop_registry[packet](*args, out_val=result) // 2
+            upstream |= self._costly(packet, used, data, macs, outputs, upstream)
+        elif used:
+            upstream |= self._cheap(func, used, data, outputs, upstream)
+        for tensor in outputs:
+            self._upstream[id(tensor)] = upstream
+
+    def _carry_parameter(self, func: Any, used: list[str], outputs: list[Tensor]) -> None:
+        """A view or a cast of one parameter is that parameter still."""
+        if len(used) != 1:
+            raise RunFailed(f"{func} combines parameters {', '.join(used)}; its cost is not known")
+        for tensor in outputs:
+            self._parameter[id(tensor)] = used[0]
+
+    def _costly(
+        self,
+        packet: Any,
+        used: list[str],
+        data: list[Tensor],
+        macs: int,
+        outputs: list[Tensor],
+        upstream: frozenset[int],
+    ) -> frozenset[int]:
+        if not used:
+            sides = tuple(self._upstream.get(id(tensor), frozenset()) for tensor in data)
+            elements = sum(tensor.numel() for tensor in (*data, *outputs))
+            self.products.append(Product(macs, elements, sides))
+            return frozenset()
+        kind = "conv" if "conv" in packet.__name__ else "linear"
+        return self._add_layer(kind, used, macs, data, outputs, upstream)
+
+    def _cheap(
+        self, func: Any, used: list[str], data: list[Tensor], outputs: list[Tensor], upstream: frozenset[int]
+    ) -> frozenset[int]:
+        """A norm, a scale or an added bias joins the last layer; a look-up is a layer without multiply-adds."""
+        packet = func.overloadpacket
+        if packet in _LOOKUPS:
+            return self._add_layer("embedding", used, 0, data, outputs, upstream)
+        if packet not in _NORMS and torch.Tag.pointwise not in func.tags:
+            raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
+        if not self.drafts:
+            return self._add_layer("norm", used, 0, data, outputs, upstream)
+        self.drafts[-1].tensors.extend(name for name in used if name not in self.drafts[-1].tensors)
+        return frozenset((len(self.drafts) - 1,))
+
+    def _add_layer(
+        self,
+        kind: str,
+        used: list[str],
+        macs: int,
+        data: list[Tensor],
+        outputs: list[Tensor],
+        upstream: frozenset[int],
+    ) -> frozenset[int]:
+        for draft in self.drafts:
+            if set(used) <= set(draft.tensors):
+                raise RunFailed(
+                    f"parameter {used[0]} is used twice in one forward pass; shared layers have no depth"
+                )
+        draft = _Draft(kind, list(dict.fromkeys(used)), macs, data[0].numel(), outputs[0].numel(), upstream)
+        self.drafts.append(draft)
+        return frozenset((len(self.drafts) - 1,))
+
+    def finished(self, network: nn.Module) -> Iterator[Layer]:
+        """The layers, with their names and buffers filled in."""
+        buffers = [name for name, _ in network.named_buffers()]
+        for draft in self.drafts:
+            owners = {name.rpartition(".")[0] for name in draft.tensors}
+            weight = max(draft.tensors, key=lambda name: self._sizes[name])
+            yield Layer(
+                name=weight.rpartition(".")[0] or weight,
+                kind=draft.kind,
+                tensors=tuple(draft.tensors),
+                buffers=tuple(name for name in buffers if name.rpartition(".")[0] in owners),
+                parameters=sum(self._sizes[name] for name in draft.tensors),
+                macs=draft.macs,
+                input_elements=draft.input_elements,
+                output_elements=draft.output_elements,
+                upstream=draft.upstream,
+            )
+
+
+Builder = Callable[[], nn.Module]

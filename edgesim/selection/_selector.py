@@ -1,0 +1,25 @@
+"""What selection rules have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from edgesim.server.view import View
+
+
+class SelectionRule(ABC):
+    """Who is sent out. `edgesim.server.policy.Selector` states the laws.
+
+    Claims:
+        reads_loss: it decides by training losses.
+        takes_all: it sends out every idle device, however many are asked for.
+    """
+
+    reads_loss: ClassVar[bool] = False
+    takes_all: ClassVar[bool] = False
+
+    @abstractmethod
+    def pick(self, k: int, view: View) -> Sequence[int]:
+        """Up to `k` idle devices, in the order in which they are to be dispatched."""

@@ -1,0 +1,20 @@
+"""Full participation: whoever is idle is sent out, however many are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from edgesim.registry import component
+from edgesim.selection._selector import SelectionRule
+from edgesim.server.view import View
+
+
+@component
+class All(SelectionRule):
+    """Every idle device, in device order."""
+
+    takes_all: ClassVar[bool] = True
+
+    def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: ARG002, D102
+        return [device for device in range(view.devices) if view.is_idle(device)]

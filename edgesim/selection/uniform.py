@@ -1,0 +1,17 @@
+"""Uniform selection (McMahan et al. 2017): every idle device is equally likely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgesim.registry import component
+from edgesim.selection._selector import SelectionRule
+from edgesim.server.view import View
+
+
+@component
+class Uniform(SelectionRule):
+    """`k` distinct devices, uniform among the idle ones; its cost does not grow with the fleet."""
+
+    def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: D102
+        return view.draw(k)

@@ -1,0 +1,101 @@
+"""The two decisions that a federation's server leaves open: when (a policy) and who (a selector)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+from edgesim.server.events import Event, Outcome, Tag
+from edgesim.server.view import View
+
+Remembered: TypeAlias = int | float | str | tuple["Remembered", ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Send the current version to these idle devices, in this order."""
+
+    devices: Sequence[int]
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Merge these held updates into the next version; they are folded in dispatch order."""
+
+    dispatches: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Never use these held updates."""
+
+    dispatches: Collection[int]
+    outcome: Literal[Outcome.LATE, Outcome.REJECTED]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give the round up: whatever is held is discarded, and the round counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Ask for `Fired(tag)` after so many seconds."""
+
+    after_s: float
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask visits in flight to give up; each answers with `Lost(cancelled)` or, where it was sooner, `Arrived`."""
+
+    dispatches: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep a small value in `view.remembered`."""
+
+    value: Remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run for this reason."""
+
+    reason: str
+
+
+Action: TypeAlias = Dispatch | Aggregate | Refuse | Abandon | Timer | Cancel | Remember | Stop
+
+
+class Policy(Protocol):
+    """When devices are sent out and when updates are merged.
+
+    Laws: frozen and without state, every fact is in the view. No update is aggregated twice, nor after it was
+    refused. Until the stop rule ends the run there is always something in flight or a timer set.
+    """
+
+    reads_loss: ClassVar[bool]
+    """Whether it decides by training losses, which `--timing-only` does not have."""
+
+    def decide(self, event: Event, view: View) -> Sequence[Action]:
+        """What to do about this event, in this order."""
+        ...
+
+
+class Selector(Protocol):
+    """Which devices are sent out.
+
+    Laws: frozen and without state; devices are distinct and idle; the same view gives the same devices.
+    """
+
+    reads_loss: ClassVar[bool]
+    """Whether it decides by training losses, which `--timing-only` does not have."""
+
+    def pick(self, k: int, view: View) -> Sequence[int]:
+        """Up to `k` idle devices, in the order in which they are to be dispatched."""
+        ...

@@ -1,0 +1,299 @@
+"""A federation's server as a fold over events: it is told what happened and when, and answers with effects.
+
+It keeps every fact (versions, who is at work, what has arrived, the rows of the tables), asks the policy what
+to do and talks to the learner. It owns no clock and starts no process: whoever drives it does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+
+from edgesim.errors import RunFailed
+from edgesim.learner import Learner, Order
+from edgesim.rng import Streams
+from edgesim.server import policy as act
+from edgesim.server.effects import Abort, Effect, Finish, SetTimer, Start
+from edgesim.server.evaluations import Evaluations
+from edgesim.server.events import (
+    Abandoned,
+    Aggregated,
+    Arrived,
+    Begin,
+    Drained,
+    DriverEvent,
+    Event,
+    Fired,
+    Lost,
+    Outcome,
+    Tag,
+    TimerKind,
+)
+from edgesim.server.plan import EvaluationPlan, StopRule
+from edgesim.server.policy import Action, Policy, Selector
+from edgesim.server.rows import AggregationRows, DispatchRows, Tables
+from edgesim.server.view import Progress, View
+from edgesim.server.visits import Visits
+
+_PATIENCE = 100  # losses in a row that a small and unlucky fleet is granted
+
+
+class Server:
+    """The one mutable object of a run's timing half.
+
+    Args:
+        devices: size of the fleet.
+        profile_of: name of a device's profile, for the tables.
+        policy: when.
+        selector: who.
+        learner: the other half.
+        streams: random streams of the timing seed.
+        stop: when the run ends.
+        evaluation: when the model is evaluated.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: int,
+        profile_of: Callable[[int], str],
+        policy: Policy,
+        selector: Selector,
+        learner: Learner,
+        streams: Streams,
+        stop: StopRule,
+        evaluation: EvaluationPlan,
+    ) -> None:
+        self._profile_of = profile_of
+        self._policy = policy
+        self._learner = learner
+        self._stop = stop
+        self._evaluation = evaluation
+        self._progress = Progress()
+        self._visits = Visits(devices)
+        self._dispatches = DispatchRows()
+        self._aggregations = AggregationRows()
+        self._evaluations = Evaluations(learner)
+        self.view = View(
+            devices,
+            stop.dispatches,
+            self._progress,
+            self._visits,
+            self._dispatches,
+            selector,
+            learner,
+            streams,
+        )
+        self._visits_of: Counter[int] = Counter()
+        self._timers = 0
+        self._lost_in_a_row = 0
+        self._largest_batch = 0
+        self._finished = False
+        self._effects: list[Effect] = []
+        self._pending: deque[Event] = deque()
+
+    def handle(self, event: DriverEvent, time_s: float) -> list[Effect]:
+        """Take in one event and answer with what the driver is to do, in this order.
+
+        Raises:
+            RunFailed: no run is possible with this policy, fleet or target; the message says why.
+        """
+        self._progress.time_s = time_s
+        self._effects = []
+        if self._finished:
+            self._close(event)
+        elif self._note(event):
+            self._tell(event)
+            if self._is_drained():
+                self._tell(Drained())
+            if self._is_drained():
+                self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
+        return self._effects
+
+    def finish(self) -> Tables:
+        """The tables. Visits still in flight are `unfinished`, updates still held are `discarded`.
+
+        Raises:
+            RunFailed: a dispatch has no outcome, or more than one.
+        """
+        self._refuse(self._visits.all_held(), Outcome.DISCARDED)
+        for dispatch in self._visits.all_in_flight():
+            self._visits.lose(dispatch)
+            self._end(dispatch, Outcome.UNFINISHED)
+        self._dispatches.check()
+        merged = self._progress.aggregated
+        losses = dict(zip(merged, self._learner.losses(merged), strict=True))
+        return Tables(
+            self._dispatches.table(self._profile_of, losses),
+            self._aggregations.table,
+            self._evaluations.table(),
+        )
+
+    def _note(self, event: DriverEvent) -> bool:
+        """Write down what happened; whether the policy is to hear of it."""
+        match event:
+            case Arrived(dispatch, report):
+                self._visits.arrive(dispatch)
+                self._dispatches.end(dispatch, report, self._progress.time_s)
+                self._lost_in_a_row = 0
+            case Lost(dispatch, outcome, report):
+                self._visits.lose(dispatch)
+                self._dispatches.end(dispatch, report, self._progress.time_s)
+                self._end(dispatch, outcome)
+                self._count_loss()
+            case Fired(tag, kind):
+                return self._fired(tag, kind)
+            case Begin():
+                self._begin()
+        return not self._finished
+
+    def _tell(self, event: Event) -> None:
+        """Ask the policy, and go on asking about what its own actions bring about."""
+        self._pending.append(event)
+        while self._pending and not self._finished:
+            for action in self._policy.decide(self._pending.popleft(), self.view):
+                self._do(action)
+                if self._finished:
+                    break
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case act.Dispatch(devices, tag):
+                self._dispatch(list(devices), tag)
+            case act.Aggregate(dispatches):
+                self._aggregate(sorted(dispatches))
+            case act.Refuse(dispatches, outcome):
+                self._refuse(tuple(dispatches), outcome)
+            case act.Abandon():
+                self._abandon()
+            case act.Timer(after_s, tag):
+                self._start_timer(after_s, tag)
+            case act.Cancel(dispatches):
+                self._visits.check_in_flight(tuple(dispatches))
+                self._effects.append(Abort(tuple(dispatches)))
+            case act.Remember(value):
+                self._progress.remembered = value
+            case act.Stop(reason):
+                self._finish(reason)
+
+    def _dispatch(self, devices: list[int], tag: Tag) -> None:
+        devices = devices[: self.view.remaining_dispatches]
+        if not devices:
+            return
+        self._visits.check_idle(devices)
+        orders = tuple(self._order(len(self._visits) + i, device) for i, device in enumerate(devices))
+        workloads = tuple(self._learner.assign(orders))
+        self._visits.send(devices, tag)
+        self._dispatches.send(orders, workloads)
+        self._visits_of.update(devices)
+        self._progress.sent_in_round += len(devices)
+        self._largest_batch = max(self._largest_batch, len(devices))
+        self._effects.append(Start(orders, workloads))
+
+    def _order(self, dispatch: int, device: int) -> Order:
+        return Order(dispatch, device, self._visits_of[device], self._progress.version, self._progress.time_s)
+
+    def _aggregate(self, dispatches: list[int]) -> None:
+        if not dispatches:
+            raise RunFailed("coordination: an aggregation of nothing; abandon the round instead")
+        for dispatch in dispatches:
+            self._visits.take(dispatch)
+        progress, rows = self._progress, self._dispatches
+        staleness = [progress.version - rows.base_version[dispatch] for dispatch in dispatches]
+        made = self._learner.aggregate(dispatches, staleness, progress.time_s)
+        for dispatch, age in zip(dispatches, staleness, strict=True):
+            rows.staleness[dispatch] = age
+            rows.decide(dispatch, Outcome.AGGREGATED)
+        progress.aggregated.extend(dispatches)
+        progress.version += 1
+        self._aggregations.append(progress.time_s, progress.version, staleness, made)
+        self._pending.append(Aggregated(progress.version, tuple(dispatches)))
+        self._round_over()
+
+    def _abandon(self) -> None:
+        self._refuse(self._visits.all_held(), Outcome.DISCARDED)
+        self._pending.append(Abandoned(self._progress.rounds))
+        self._round_over()
+
+    def _round_over(self) -> None:
+        self._progress.rounds += 1
+        self._progress.sent_in_round = 0
+        if self._evaluation.is_due(self._progress.rounds):
+            self._evaluate()
+        if self._progress.rounds == self._stop.rounds:
+            self._finish("rounds")
+
+    def _refuse(self, dispatches: Sequence[int], outcome: Outcome) -> None:
+        for dispatch in dispatches:
+            self._visits.take(dispatch)
+            self._end(dispatch, outcome)
+
+    def _end(self, dispatch: int, outcome: Outcome) -> None:
+        self._dispatches.decide(dispatch, outcome)
+        self._learner.release([dispatch])
+
+    def _begin(self) -> None:
+        if self._stop.time_s is not None:
+            self._set_timer(self._stop.time_s, 0, TimerKind.LIMIT)
+        if self._evaluation.every_s is not None:
+            self._set_timer(self._evaluation.every_s, 1, TimerKind.EVALUATION)
+        self._evaluate()
+
+    def _fired(self, tag: Tag, kind: TimerKind) -> bool:
+        """What the server's own timers do; whether it was one of the policy's."""
+        if kind is TimerKind.LIMIT:
+            self._finish("time")
+        elif kind is TimerKind.EVALUATION:
+            assert isinstance(tag, int)
+            assert self._evaluation.every_s is not None
+            self._set_timer((tag + 1) * self._evaluation.every_s, tag + 1, kind)
+            self._evaluate()
+        else:
+            self._timers -= 1
+        return kind is TimerKind.POLICY
+
+    def _start_timer(self, after_s: float, tag: Tag) -> None:
+        if not after_s >= 0:
+            raise RunFailed(f"coordination: a timer after {after_s} s; timers cannot fire in the past")
+        self._timers += 1
+        self._set_timer(self._progress.time_s + after_s, tag, TimerKind.POLICY)
+
+    def _set_timer(self, at_s: float, tag: Tag, kind: TimerKind) -> None:
+        self._effects.append(SetTimer(at_s, tag, kind))
+
+    def _evaluate(self) -> None:
+        metrics = self._evaluations.evaluate(self._progress.time_s, self._progress.version)
+        if self._stop.target is not None and self._stop.target.is_reached(metrics):
+            self._finish("target")
+
+    def _count_loss(self) -> None:
+        self._lost_in_a_row += 1
+        if self._lost_in_a_row <= max(self.view.devices, 2 * self._largest_batch, _PATIENCE):
+            return
+        counted = Counter(outcome for outcome in self._dispatches.outcome if outcome is not None)
+        counts = ", ".join(f"{outcome} {count}" for outcome, count in counted.items())
+        raise RunFailed(
+            f"{self._lost_in_a_row} visits in a row brought no update by {self._progress.time_s:g} s (outcomes "
+            f"so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "
+            "never finish"
+        )
+
+    def _is_drained(self) -> bool:
+        if self._finished or self._visits.busy:
+            return False
+        return self._timers == 0 or self.view.remaining_dispatches == 0
+
+    def _finish(self, reason: str) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if not self._evaluations.is_latest(self._progress.time_s, self._progress.version):
+            self._evaluate()
+        self._effects.append(Finish(reason))
+
+    def _close(self, event: DriverEvent) -> None:
+        """After the end: take in how far a visit in flight has come."""
+        if isinstance(event, Lost) and event.outcome is Outcome.UNFINISHED:
+            self._visits.lose(event.dispatch)
+            self._dispatches.end(event.dispatch, event.report, float("nan"))
+            self._end(event.dispatch, event.outcome)

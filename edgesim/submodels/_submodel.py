@@ -1,0 +1,77 @@
+"""What a device holds of the model and what it trains of that, and who decides it.
+
+*Held* and *trained* are separate (algorithms 1.1): a method may run the whole forward pass and train a part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgesim.registry import component
+from edgesim.submodels._rule import Rule
+
+if TYPE_CHECKING:
+    from edgesim.models._structure import ModelStructure
+
+
+@dataclass(frozen=True, slots=True)
+class Submodel:
+    """The part of the model that one visit works on.
+
+    Attributes:
+        label: for people and tables, such as `fedpmt depth 2`.
+        capacity: the capacity on the strategy's ladder that it was made for.
+        first_layer: index of the first trained layer; all layers are held and run forward.
+        mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
+    """
+
+    label: str
+    capacity: float
+    first_layer: int
+    mask_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a strategy may know of a visit, beside the weights and the structure.
+
+    Attributes:
+        device: number of the device.
+        visit: the how-manieth visit of this device.
+        version: version of the model.
+        capacity: the capacity that the device was given; null where the strategy has none to give.
+    """
+
+    device: int
+    visit: int
+    version: int
+    capacity: float | None
+
+
+@component
+class SubmodelStrategy:
+    """Decides what each device trains. Deterministic given weights, structure and context.
+
+    Class claims, measured by the contract tests:
+        full_is_fedavg: at its largest capacity the method is FedAvg.
+        costs_need_weights: what a visit costs depends on the weights, so that `--timing-only` cannot know it.
+    """
+
+    full_is_fedavg: ClassVar[bool] = True
+    costs_need_weights: ClassVar[bool] = False
+    aggregation: ClassVar[str] = "covered"
+    rule: ClassVar[Rule] = Rule()
+
+    def ladder(self, structure: ModelStructure) -> tuple[float, ...]:
+        """The capacities that a device may be given, ascending; one alone where nothing can be chosen."""
+        raise NotImplementedError
+
+    def fixed_capacity(self) -> float | None:
+        """The capacity that the scenario fixes for every device; null where it is fitted per device."""
+        raise NotImplementedError
+
+    def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:
+        """The sub-model of one visit."""
+        raise NotImplementedError

@@ -1,0 +1,108 @@
+"""The learner that only accounts: real strategies, real workloads, no training. What `--timing-only` runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.learner import Aggregation, Order, Workload
+from edgesim.models._structure import ModelStructure
+from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
+from edgesim.training.accounting import LocalWork, workload
+from edgesim.training.optimizer import Optimizer
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """An order with what was decided for it."""
+
+    order: Order
+    submodel: Submodel
+    workload: Workload
+
+
+@dataclass
+class Ledger:
+    """A `Learner` that keeps the books: sub-models, workloads and coverage.
+
+    Attributes:
+        structure: of the model.
+        strategy: what each device trains.
+        work: epochs or steps and batch size.
+        optimizer: for its state's memory.
+        samples: samples of each device, [devices].
+        capacity: capacity of each device, [devices].
+    """
+
+    structure: ModelStructure
+    strategy: SubmodelStrategy
+    work: LocalWork
+    optimizer: Optimizer
+    samples: NDArray[np.int64]
+    capacity: NDArray[np.float64]
+    open: dict[int, Assignment] = field(default_factory=dict)
+    _workloads: dict[tuple[Submodel, int], Workload] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        layers = len(self.structure.layers)
+        self._times_trained = np.zeros(layers, dtype=np.int64)
+        self._deepest = np.full(len(self.samples), layers, dtype=np.int32)
+
+    def workload_of(self, submodel: Submodel, samples: int) -> Workload:
+        """The workload of a sub-model on a device with so many samples; worked out once."""
+        key = (submodel, samples)
+        if key not in self._workloads:
+            self._workloads[key] = workload(self.structure, submodel, samples, self.work, self.optimizer)
+        return self._workloads[key]
+
+    def assign(self, orders: Sequence[Order]) -> list[Workload]:
+        """Fix sub-model and workload of each order."""
+        return [self.take(order, {}).workload for order in orders]
+
+    def take(self, order: Order, weights: Mapping[str, object]) -> Assignment:
+        """Fix and remember one order's sub-model and workload."""
+        context = Context(order.device, order.visit, order.version, float(self.capacity[order.device]))
+        submodel = self.strategy.assign(weights, self.structure, context)
+        charged = self.workload_of(submodel, int(self.samples[order.device]))
+        self.open[order.dispatch] = Assignment(order, submodel, charged)
+        return self.open[order.dispatch]
+
+    def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:  # noqa: ARG002
+        """Count what an aggregation of these dispatches covers."""
+        taken = [self.open.pop(dispatch) for dispatch in dispatches]
+        for assignment in taken:
+            self._times_trained[assignment.submodel.first_layer :] += 1
+            device = assignment.order.device
+            self._deepest[device] = min(self._deepest[device], assignment.submodel.first_layer)
+        deepest = min(assignment.submodel.first_layer for assignment in taken)
+        return Aggregation(
+            updates=len(taken),
+            mean_density=sum(assignment.workload.density for assignment in taken) / len(taken),
+            covered_fraction=self.structure.trained_parameters(deepest) / self.structure.parameters,
+        )
+
+    def release(self, dispatches: Sequence[int]) -> None:
+        """Forget dispatches that will not be aggregated."""
+        for dispatch in dispatches:
+            del self.open[dispatch]
+
+    def losses(self, dispatches: Sequence[int]) -> list[float | None]:
+        """Nothing was trained."""
+        return [None for _ in dispatches]
+
+    def evaluate(self) -> dict[str, float]:
+        """Nothing was trained."""
+        return {}
+
+    def coverage(self) -> dict[str, list[str] | list[int]]:
+        """Columns of the coverage table: per tensor, how often it was trained and by how many devices."""
+        rows = [(name, index) for index, layer in enumerate(self.structure.layers) for name in layer.tensors]
+        return {
+            "tensor": [name for name, _ in rows],
+            "layer": [self.structure.layers[index].name for _, index in rows],
+            "times_trained": [int(self._times_trained[index]) for _, index in rows],
+            "devices": [int((self._deepest <= index).sum()) for _, index in rows],
+        }
