@@ -48,8 +48,11 @@ class Streams:
             return _mix(state)
 
     def uniform(self, purpose: str, *key: ArrayLike) -> NDArray[np.float64]:
-        """Numbers strictly between 0 and 1 with 53 random bits; the same for a scalar and within an array."""
-        return ((self.bits(purpose, *key) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+        """Numbers strictly between 0 and 1 with 52 random bits; the same for a scalar and within an array.
+
+        With 53 bits, adding the half that keeps zero out would round the largest one up to 1.
+        """
+        return ((self.bits(purpose, *key) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
     def generator(self, purpose: str, *key: int) -> np.random.Generator:
         """A NumPy generator of its own, for draws that are more than a number per key (permutations, batches)."""

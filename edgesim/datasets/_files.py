@@ -38,8 +38,8 @@ class Publication:
     archive: str | None = None
 
 
-def find(published: Publication, root: Path | None, download: bool) -> dict[str, Path] | Path:
-    """The files of a data set by their unpacked names, or the archive that holds them.
+def find(published: Publication, root: Path | None, download: bool) -> dict[str, Path]:
+    """The files of a data set by their unpacked names; an archive stands for each file that it holds.
 
     Args:
         published: what to look for.
@@ -110,20 +110,22 @@ def _candidates(bases: Sequence[Path], inner: str) -> Iterator[Path]:
         yield from sorted(base.glob(f"*/{inner}"))
 
 
-def _look(published: Publication, bases: Sequence[Path]) -> dict[str, Path] | Path | None:
+def _look(published: Publication, bases: Sequence[Path]) -> dict[str, Path] | None:
     for folder in _candidates(bases, published.folder):
         found = _files_in(folder, published)
         if len(found) == len(published.names):
             return found
     if published.archive is not None:
-        return next((path for path in _candidates(bases, published.archive) if path.is_file()), None)
+        for archive in _candidates(bases, published.archive):
+            if archive.is_file():
+                return dict.fromkeys(published.names, archive)
     return None
 
 
 def _files_in(folder: Path, published: Publication) -> dict[str, Path]:
-    """The files that a folder has; a packed one first, as it is the one that was published."""
+    """The files that a folder has, by their unpacked names; the plain one where both forms are there."""
     forms = (
-        (name, folder / f"{name}{suffix}") for name in published.names for suffix in ("", published.packed)
+        (name, folder / f"{name}{suffix}") for name in published.names for suffix in (published.packed, "")
     )
     return {name: path for name, path in forms if path.is_file()}
 

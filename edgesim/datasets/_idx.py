@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.datasets._dataset import Data
+from edgesim.datasets._dataset import Data, normalised
 from edgesim.datasets._files import Publication, find, read, unpack, verify
 
 PACKED = ".gz"
@@ -36,18 +36,13 @@ def load_idx(
 
     published = Publication(title, f"{title}/raw", tuple(unpacked_md5), PACKED)
     found = find(published, root, download)
-    assert isinstance(found, dict)
     md5 = {**unpacked_md5, **dict(getattr(torchvision.datasets, title).resources)}
     arrays = {name: read_idx(path, md5[path.name]) for name, path in found.items()}
 
-    def samples(name: str) -> NDArray[np.float32]:
-        brightness = arrays[name][:, None].astype(np.float32) / 255
-        return (brightness - np.float32(mean)) / np.float32(std)
-
     return Data(
-        train_x=samples("train-images-idx3-ubyte"),
+        train_x=normalised(arrays["train-images-idx3-ubyte"][:, None], [mean], [std]),
         train_y=arrays["train-labels-idx1-ubyte"].astype(np.int64),
-        test_x=samples("t10k-images-idx3-ubyte"),
+        test_x=normalised(arrays["t10k-images-idx3-ubyte"][:, None], [mean], [std]),
         test_y=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
         classes=10,
     )

@@ -1,7 +1,7 @@
-"""How training samples are dealt to clients, by the label distributions that papers use (algorithms section 2).
+"""How training samples are dealt to clients: the label distributions that papers use (algorithms 2).
 
-A partition gives every sample to exactly one client and every client at least one sample; `Iid` alone may draw with
-replacement. What cannot be met is an error, never something else in its place.
+A partition gives every sample to exactly one client and every client at least one sample; `Iid` alone may
+draw with replacement. What cannot be met is an error, never something else in its place.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PartitionRule(ABC):
 
 @component
 class Iid(PartitionRule):
-    """Equal shares of a random permutation; one sample each, with replacement, where clients outnumber samples."""
+    """Equal random shares; one sample each, drawn with replacement, where clients outnumber samples."""
 
     def split(self, labels: Indices, clients: int, generator: np.random.Generator) -> Deal:
         """Shares whose sizes differ by one at most; see `PartitionRule.split`."""
@@ -77,10 +77,10 @@ class Iid(PartitionRule):
 
 @component
 class Dirichlet(PartitionRule):
-    """Of each class, every client gets the share that a symmetric Dirichlet distribution over the clients draws.
+    """The shares of the clients in each class are drawn from a symmetric Dirichlet distribution (FedGMR).
 
-    A client that comes out empty takes one random sample from the client that holds most (the first of equals), and
-    the deal says how many did.
+    A client that comes out empty takes one random sample from the client that holds most (the first of
+    equals), and the deal says how many did.
 
     Attributes:
         alpha: concentration: small is skewed, large is near iid.
@@ -113,8 +113,8 @@ class Dirichlet(PartitionRule):
 class LabelsPerClient(PartitionRule):
     """Every client holds exactly so many labels, every class is cut into equal pieces (HeteroFL's non-iid-2).
 
-    With k labels, N clients and C classes, k N pieces are dealt and each class is cut into k N / C of them, rounded
-    down or up at random. HeteroFL may deal a client two pieces of one class; here its labels are distinct.
+    With k labels, N clients and C classes, k N pieces are dealt and each class is cut into k N / C of them,
+    rounded down or up at random. HeteroFL may deal a client one class twice; here its labels are distinct.
 
     Attributes:
         labels: labels of each client.
@@ -130,8 +130,8 @@ class LabelsPerClient(PartitionRule):
         for pool, holders in zip(pools, owners, strict=True):
             if pool.size < len(holders):
                 raise _impossible(
-                    f"{self.labels} labels for each of {clients} clients cut a class of {pool.size} samples into "
-                    f"{len(holders)} pieces; ask for fewer labels or clients"
+                    f"{self.labels} labels for each of {clients} clients cut a class of {pool.size} samples "
+                    f"into {len(holders)} pieces; ask for fewer labels or clients"
                 )
             for client, piece in zip(holders, np.array_split(pool, len(holders)), strict=True):
                 held[client].append(piece)
@@ -140,14 +140,14 @@ class LabelsPerClient(PartitionRule):
     def _owners(self, classes: int, clients: int, generator: np.random.Generator) -> list[list[int]]:
         """The clients that hold each class.
 
-        Each client in turn takes the labels with most pieces left, ties at random. That never gets stuck: no class
-        ever has more pieces left than there are clients to come.
+        Each client in turn takes the labels with most pieces left, ties at random. That never gets stuck: no
+        class ever has more pieces left than there are clients to come.
         """
         if self.labels > classes:
             raise _impossible(f"labels is {self.labels}, but the training data has {classes}; ask for fewer")
         if self.labels * clients < classes:
             raise _impossible(
-                f"{clients} clients with {self.labels} labels each leave some of the {classes} classes to nobody; "
+                f"{clients} clients with {self.labels} labels each cannot hold all {classes} classes; "
                 "ask for more labels or more clients"
             )
         least, rest = divmod(self.labels * clients, classes)
@@ -177,8 +177,8 @@ class Shards(PartitionRule):
         total = self.per_client * clients
         if total > labels.size:
             raise _impossible(
-                f"{self.per_client} shards for each of {clients} clients are more than the {labels.size} training "
-                "samples; ask for fewer shards or clients"
+                f"{self.per_client} shards for each of {clients} clients are more than the {labels.size} "
+                "training samples; ask for fewer shards or clients"
             )
         pieces = np.array_split(np.argsort(labels, kind="stable"), total)
         hands = generator.permutation(total).reshape(clients, self.per_client)
@@ -207,8 +207,8 @@ def deal(partition: PartitionRule, labels: Indices, devices: int, generator: np.
     clients = devices if partition.clients is None else partition.clients
     if clients > devices:
         raise _impossible(
-            f"clients is {clients}, but the fleet has {devices} devices and the data of the others would be lost; "
-            f"give at most {devices}, or leave it out for one shard per device"
+            f"clients is {clients}, but there are {devices} devices and the data of the others would be "
+            f"lost; give at most {devices}, or leave it out for one shard per device"
         )
     return partition.split(labels, clients, generator)
 

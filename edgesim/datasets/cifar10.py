@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009): small photographs, 50 000 training and 10 000 test samples.
 
-Its files are pickles of Python 2. Each is unpickled only after its checksum matched torchvision's, and then by an
-unpickler that knows how to make NumPy arrays and nothing else.
+Its files are pickles of Python 2. Each is unpickled only after its checksum matched torchvision's, and then
+by an unpickler that knows how to make NumPy arrays and nothing else.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import io
 import pickle
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.datasets._dataset import Data, Dataset
+from edgesim.datasets._dataset import Data, Dataset, normalised
 from edgesim.datasets._files import Publication, find, read, unpack, verify
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
 
-FOLDER = "cifar-10-batches-py"
+FOLDER, ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
 TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = ("test_batch",)
-PUBLISHED = Publication("CIFAR10", FOLDER, TRAIN + TEST, packed=".xz", archive="cifar-10-python.tar.gz")
+PUBLISHED = Publication("CIFAR10", FOLDER, TRAIN + TEST, packed=".xz", archive=ARCHIVE)
 
 TRAIN_MEAN, TRAIN_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 
@@ -43,13 +43,16 @@ class Cifar10(Dataset):
         """Read the batches in `cifar-10-batches-py/`, plain, `.xz` or in the archive; see `Dataset.load`."""
         from torchvision.datasets import CIFAR10
 
-        found = find(PUBLISHED, root, download)
-        contents = _from_archive(found) if isinstance(found, Path) else _from_files(found)
+        contents = _contents(find(PUBLISHED, root, download))
         md5 = dict([*CIFAR10.train_list, *CIFAR10.test_list])
-        batches = {name: read_batch(*contents[name], md5[name]) for name in TRAIN + TEST}
-        train_x, train_y = _join([batches[name] for name in TRAIN])
-        test_x, test_y = _join([batches[name] for name in TEST])
-        return Data(train_x, train_y, test_x, test_y, classes=10)
+        pixels, labels = zip(*(read_batch(*contents[name], md5[name]) for name in TRAIN + TEST), strict=True)
+        return Data(
+            train_x=normalised(np.concatenate(pixels[:-1]), TRAIN_MEAN, TRAIN_STD),
+            train_y=np.concatenate(labels[:-1]),
+            test_x=normalised(pixels[-1], TRAIN_MEAN, TRAIN_STD),
+            test_y=labels[-1],
+            classes=10,
+        )
 
 
 def read_batch(content: bytes, place: str, md5: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -78,7 +81,11 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED[module_name, global_name]
 
 
-def _from_files(found: dict[str, Path]) -> dict[str, tuple[bytes, str]]:
+def _contents(found: Mapping[str, Path]) -> dict[str, tuple[bytes, str]]:
+    """Each batch unpacked, and where it came from."""
+    somewhere = found[TEST[0]]
+    if somewhere.name == ARCHIVE:
+        return _from_archive(somewhere)
     return {name: (unpack(path, read(path)), str(path)) for name, path in found.items()}
 
 
@@ -93,13 +100,3 @@ def _from_archive(path: Path) -> dict[str, tuple[bytes, str]]:
     except (OSError, EOFError, KeyError, tarfile.TarError) as error:
         raise InputError(Problem(f"cannot be read: {error}", place=str(path))) from error
     return contents
-
-
-def _join(
-    batches: Sequence[tuple[NDArray[np.uint8], NDArray[np.int64]]],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    x = np.concatenate([pixels for pixels, _ in batches]).astype(np.float32)
-    x /= 255
-    x -= np.array(TRAIN_MEAN, np.float32)[:, None, None]
-    x /= np.array(TRAIN_STD, np.float32)[:, None, None]
-    return x, np.concatenate([labels for _, labels in batches])

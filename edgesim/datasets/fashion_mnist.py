@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): articles of clothing, 60 000 training and 10 000 test samples."""
+"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): clothes, 60 000 training and 10 000 test samples."""
 
 from __future__ import annotations
 

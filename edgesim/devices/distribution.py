@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 CONSTANT = "constant"
 _EXAMPLE = "{dist: lognormal, sigma: 0.5}"
-_SMALLEST, _LARGEST = 2.0**-54, 1 - 2.0**-53  # a quantile function is monotone: these two bound every draw
+# Quantile functions are monotone, so what holds at these two holds for every draw. Further out, rounding
+# within scipy makes some of them (halfnorm) zero or infinite.
+_SMALLEST, _LARGEST = 2.0**-50, 1 - 2.0**-50
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,13 @@ class Distribution:
     parameters: tuple[tuple[str, float], ...]
 
     def quantile(self, u: ArrayLike) -> NDArray[np.float64]:
-        """Values at these probabilities, in the shape of `u`; bit-equal for a scalar and within an array."""
+        """Values at these probabilities, in the shape of `u`; bit-equal for a scalar and within an array.
+
+        Probabilities are kept 2^-50 away from 0 and 1, so that no draw is infinite.
+        """
         if self.dist == CONSTANT:
             return np.full(np.shape(u), self.parameters[0][1])
-        return np.asarray(_frozen(self).ppf(np.asarray(u, dtype=np.float64)), dtype=np.float64)
+        return np.asarray(_frozen(self).ppf(np.clip(u, _SMALLEST, _LARGEST)), dtype=np.float64)
 
     def mean(self) -> float:
         """The mean; infinite or not a number where the distribution has none."""
@@ -204,9 +209,12 @@ class Drawn:
         return float(given)
 
     def _check(self, distribution: Distribution) -> None:
-        with np.errstate(all="ignore"):
-            low, high = distribution.quantile([_SMALLEST, _LARGEST]).tolist()
         shown = json.dumps(self.show(distribution)).replace('"', "")
+        try:
+            with np.errstate(all="ignore"):
+                low, high = distribution.quantile([_SMALLEST, _LARGEST]).tolist()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"scipy cannot compute the quantiles of {shown}: take another one") from error
         if np.isnan(low) or np.isnan(high):
             raise ValueError(f"{shown} is no distribution: check the signs and the order of its parameters")
         if np.isinf(high):

@@ -107,7 +107,7 @@ class Fleet:
         uplink_bps: bits per second towards the server.
         latency_s: one-way delay.
         network_jitter: sigma of the lognormal factor of a transfer's rate.
-        memory_bytes: memory that training may fill.
+        memory_bytes: installed memory; a workload fits if its peak is within.
         idle_w: power while waiting or transferring; nan where unknown.
         active_w: power while training; nan where unknown.
         capacity: the sub-model's capacity as the scenario gives it; nan where it does not.
@@ -134,7 +134,7 @@ class Fleet:
 
     @classmethod
     def draw(cls, groups: Sequence[FleetGroup], catalogue: Catalogue, streams: Streams) -> Self:
-        """Draw a fleet: the devices of the first group, then those of the second, and so on.
+        """Draw a fleet of one or more groups: the devices of the first, then those of the second, and so on.
 
         Raises:
             InputError: the catalogue lacks a profile or network, or its file is wrong.

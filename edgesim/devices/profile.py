@@ -80,7 +80,7 @@ class DeviceProfile(Strict):
         title: its name for people.
         kind: what sort of device it is.
         compute: how fast it trains.
-        memory: memory that its training process may fill.
+        memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
         network: name of the network it is on unless a scenario says otherwise.
     """

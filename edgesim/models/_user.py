@@ -33,7 +33,7 @@ class UserModel(Model):
     target: Callable[..., Any] = field(repr=False)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
-        """Call the target with its parameters, plus `num_classes` and `input_shape` if its signature has them.
+        """Call the target with its parameters, and `num_classes` and `input_shape` if its signature asks.
 
         Raises:
             InputError: the target refuses its parameters, or returns no torch Module.

@@ -50,7 +50,7 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask visits in flight to give up; each answers with `Lost(cancelled)` or, where it was sooner, `Arrived`."""
+    """Ask visits in flight to give up; each answers with `Lost(cancelled)`, or `Arrived` if it was sooner."""
 
     dispatches: Collection[int]
 

@@ -175,6 +175,8 @@ class Server:
                 self._progress.remembered = value
             case act.Stop(reason):
                 self._finish(reason)
+            case _:
+                raise RunFailed(f"coordination: {action!r} is no action of edgesim.server.policy")
 
     def _dispatch(self, devices: list[int], tag: Tag) -> None:
         devices = devices[: self.view.remaining_dispatches]
@@ -273,8 +275,8 @@ class Server:
         counted = Counter(outcome for outcome in self._dispatches.outcome if outcome is not None)
         counts = ", ".join(f"{outcome} {count}" for outcome, count in counted.items())
         raise RunFailed(
-            f"{self._lost_in_a_row} visits in a row brought no update by {self._progress.time_s:g} s (outcomes "
-            f"so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "
+            f"{self._lost_in_a_row} visits in a row brought no update, up to {self._progress.time_s:g} s "
+            f"(so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "
             "never finish"
         )
 

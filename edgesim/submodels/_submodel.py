@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgesim.registry import component
 from edgesim.submodels._rule import Rule
+from edgesim.yaml_source import PositiveSeconds
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -51,6 +52,17 @@ class Context:
 
 
 @component
+class Fit:
+    """Fit the capacity per device: the largest on the ladder whose expected visit meets a target and fits in memory.
+
+    Attributes:
+        target: seconds of a visit (download, compute, upload); absent: half of the slowest class's full-model visit.
+    """
+
+    target: PositiveSeconds | None = None
+
+
+@component
 class SubmodelStrategy:
     """Decides what each device trains. Deterministic given weights, structure and context.
 
@@ -71,6 +83,10 @@ class SubmodelStrategy:
     def fixed_capacity(self) -> float | None:
         """The capacity that the scenario fixes for every device; null where it is fitted per device."""
         raise NotImplementedError
+
+    def fit_target_s(self) -> float | None:
+        """Seconds that a fitted visit may take; null for the default (see `Fit`)."""
+        return None
 
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:
         """The sub-model of one visit."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
-from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
+from edgesim.submodels._submodel import Context, Fit, Submodel, SubmodelStrategy
 from edgesim.yaml_source import Count
 
 if TYPE_CHECKING:
@@ -27,10 +27,20 @@ class FedPMT(SubmodelStrategy):
     """Layer-wise partial training.
 
     Attributes:
-        depth: trained layers on every device; fitted per device where absent.
+        depth: trained layers on every device; where absent, the fleet entry's `capacity`, or fitted per device.
+        fit: how it is fitted.
     """
 
     depth: Count | None = None
+    fit: Fit | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is not None and self.fit is not None:
+            raise ValueError("give depth or fit, not both: a fixed depth is not fitted")
+
+    def fit_target_s(self) -> float | None:
+        """Target of the fit, where the scenario gives one."""
+        return None if self.fit is None else self.fit.target
 
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:
         """Every depth from the classifier alone to all layers."""
@@ -50,7 +60,10 @@ class FedPMT(SubmodelStrategy):
         depth = context.capacity
         if depth is None or depth != int(depth) or not 1 <= depth <= layers:
             raise InputError(
-                Problem(f"must be a whole number from 1 to {layers}, the layers of this model; got {depth}", "submodel.depth")
+                Problem(
+                    f"must be a whole number from 1 to {layers}, the layers of this model; got {depth}",
+                    "submodel.depth",
+                )
             )
         return Submodel(
             label=f"fedpmt depth {int(depth)}",

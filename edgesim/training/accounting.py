@@ -82,7 +82,9 @@ def workload(
     processed = work.processed(samples)
     batch = work.batch(samples)
     trained = structure.trained_parameters(first)
-    identity = f"{[layer.name for layer in structure.layers]} {structure.parameters} {first} {batch} {optimizer}"
+    identity = (
+        f"{[layer.name for layer in structure.layers]} {structure.parameters} {first} {batch} {optimizer}"
+    )
     shape = hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()
     parts = [Part("weights", FLOAT_BYTES * structure.parameters)]
     if submodel.mask_bytes:

@@ -46,7 +46,11 @@ class Samples:
     def inputs(self, index: Tensor, *, channels_last: bool) -> Tensor:
         """x[index]; images come out channels-last in memory where asked."""
         taken = self.x[index]
-        return taken.contiguous(memory_format=torch.channels_last) if channels_last and taken.dim() == 4 else taken
+        return (
+            taken.contiguous(memory_format=torch.channels_last)
+            if channels_last and taken.dim() == 4
+            else taken
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,9 @@ class Trainer:
             scratch[name].copy_(value)
         return scratch
 
-    def _batch(self, job: Job, features: Sequence[Tensor] | None, index: NDArray[np.int64]) -> Sequence[Tensor]:
+    def _batch(
+        self, job: Job, features: Sequence[Tensor] | None, index: NDArray[np.int64]
+    ) -> Sequence[Tensor]:
         if features is not None:
             positions = torch.from_numpy(index).to(self.execution.device)
             return [feature[positions] for feature in features]
@@ -208,7 +214,11 @@ class Trainer:
         params = {name: _stack([job.params[name] for job in jobs]).clone() for name in jobs[0].params}
         frozen = {name: _stack([job.frozen[name] for job in jobs]) for name in jobs[0].frozen}
         buffers = {name: _stack([job.buffers[name] for job in jobs]).clone() for name in jobs[0].buffers}
-        aux = {ANCHOR + name: value.clone() for name, value in params.items()} if self.objective.proximal else {}
+        aux = (
+            {ANCHOR + name: value.clone() for name, value in params.items()}
+            if self.objective.proximal
+            else {}
+        )
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
         losses = torch.zeros(len(jobs), dtype=next(iter(params.values())).dtype, device=self.execution.device)
         features = self._stacked_features(jobs, width, frozen)
@@ -276,7 +286,11 @@ class Trainer:
 
     def _width(self, size: int) -> int:
         """Batch width of the plan for so many samples; exact under batch statistics, which padding would enter."""
-        return size if has_batch_statistics(self.network) else min(width for width in widths(self.batch_size) if width >= size)
+        return (
+            size
+            if has_batch_statistics(self.network)
+            else min(width for width in widths(self.batch_size) if width >= size)
+        )
 
     def _padded(self, positions: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], Tensor]:
         index, weight = self._padded_many([positions], width)
@@ -297,7 +311,8 @@ class Trainer:
         for number, noise in enumerate(plan.noise):
             shape = noise.shape if plan.clients is None else noise.shape[1:]
             rows = [
-                self.streams.generator("dropout", *job.noise, step, number).random(shape) < noise.keep for job in jobs
+                self.streams.generator("dropout", *job.noise, step, number).random(shape) < noise.keep
+                for job in jobs
             ]
             stacked = rows[0] if plan.clients is None else np.stack(rows)
             drawn.append(torch.from_numpy(stacked).to(self.execution.device, self.samples.x.dtype))

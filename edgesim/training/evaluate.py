@@ -12,7 +12,9 @@ from torch.func import functional_call
 from edgesim.training.cohorts import Samples
 from edgesim.training.objective import CRITERIA, Loss
 
-BATCH_ELEMENTS = 1 << 20  # input elements per batch: large enough to be fast, small enough for the caches and memory
+BATCH_ELEMENTS = (
+    1 << 20
+)  # input elements per batch: large enough to be fast, small enough for the caches and memory
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,9 @@ class StepPlan:
     graph: fx.Graph
 
 
-@torch.inference_mode(mode=False)  # a plan may be asked for in the middle of a replay, and tracing needs autograd
+@torch.inference_mode(
+    mode=False
+)  # a plan may be asked for in the middle of a replay, and tracing needs autograd
 def make_plan(
     network: nn.Module,
     objective: Objective,

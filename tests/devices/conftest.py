@@ -33,7 +33,7 @@ origin:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Callable[[str], Catalogue]:
-    """A catalogue beside a scenario with one more profile, `plain` (as given), and one more network, `cable`."""
+    """Makes a catalogue with one more profile, `plain` (as given), and one more network, `cable`."""
 
     def make(profile: str = PLAIN) -> Catalogue:
         networks = tmp_path / "device_profiles" / "networks"

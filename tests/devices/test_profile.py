@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edgesim import shipped
-from edgesim.devices.network import NetworkProfile
-from edgesim.devices.origin import Figure, Origin, weakest
+from edgesim.devices.network import NetworkOrigin, NetworkProfile
+from edgesim.devices.origin import Figure, weakest
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.errors import EdgesimError, InputError
 
@@ -51,9 +51,8 @@ def test_shipped_network_is_plausible_and_has_origins(name: str) -> None:
     assert 1e6 <= network.uplink.quantile(0.5) <= network.downlink.quantile(0.5) <= 1e9
     assert 1e-4 <= network.latency.quantile(0.5) <= 0.5
     assert 0 < network.jitter < 1
-    for field in NetworkProfile.model_fields["origin"].annotation.model_fields:  # type: ignore[union-attr]
-        origin: Origin[float] = getattr(network.origin, field)
-        assert len(origin.source) > 10
+    for name_of_number in NetworkOrigin.model_fields:
+        assert len(getattr(network.origin, name_of_number).source) > 10
 
 
 @pytest.mark.parametrize("name", SHIPPED.names())

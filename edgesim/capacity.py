@@ -1,0 +1,88 @@
+"""Which capacity each device gets: fixed by the scenario, written in the fleet, or fitted to a target of seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.devices.cost import CostModel
+from edgesim.learner import Workload
+from edgesim.models._structure import ModelStructure
+from edgesim.submodels._submodel import SubmodelStrategy
+
+Floats = NDArray[np.float64]
+
+DEFAULT_SHARE = 0.5  # of the slowest class's full-model visit (design section 4)
+
+WorkloadOf = Callable[[float, int], Workload]
+"""The workload of a capacity on a device with so many samples."""
+
+
+def capacities(
+    strategy: SubmodelStrategy,
+    structure: ModelStructure,
+    cost: CostModel,
+    samples: NDArray[np.int64],
+    workload_of: WorkloadOf,
+) -> Floats:
+    """Capacity of each device, [devices].
+
+    A number in the strategy holds for all; else the fleet entry's `capacity`; else the largest on the ladder whose
+    expected visit (download, compute, upload; no jitter) meets the target and whose memory fits, or the smallest
+    where none does.
+    """
+    fixed = strategy.fixed_capacity()
+    if fixed is not None:
+        return np.full(len(samples), fixed)
+    given = cost.fleet.capacity
+    wanted = np.flatnonzero(np.isnan(given))
+    chosen = np.array(given)
+    if wanted.size:
+        ladder = strategy.ladder(structure)
+        target_s = strategy.fit_target_s()
+        if target_s is None:
+            target_s = DEFAULT_SHARE * slowest_visit_s(cost, samples, workload_of, ladder[-1])
+        chosen[wanted] = _fit(ladder, target_s, cost, samples, workload_of, wanted)
+    return chosen
+
+
+def slowest_visit_s(cost: CostModel, samples: NDArray[np.int64], workload_of: WorkloadOf, largest: float) -> float:
+    """Expected seconds of a full-model visit in the slowest fleet entry, by the median of its devices."""
+    seconds, _ = _expected(cost, samples, workload_of, largest, np.arange(len(samples)))
+    groups = cost.fleet.group
+    return max(float(np.median(seconds[groups == group])) for group in np.unique(groups))
+
+
+def _fit(
+    ladder: tuple[float, ...],
+    target_s: float,
+    cost: CostModel,
+    samples: NDArray[np.int64],
+    workload_of: WorkloadOf,
+    devices: NDArray[np.int64],
+) -> Floats:
+    chosen = np.full(len(devices), ladder[0])
+    for capacity in ladder:
+        seconds, fits = _expected(cost, samples, workload_of, capacity, devices)
+        chosen[(seconds <= target_s) & fits] = capacity
+    return chosen
+
+
+def _expected(
+    cost: CostModel,
+    samples: NDArray[np.int64],
+    workload_of: WorkloadOf,
+    capacity: float,
+    devices: NDArray[np.int64],
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Expected seconds of a visit and whether it fits in memory, for each of these devices."""
+    seconds = np.empty(len(devices))
+    fits = np.empty(len(devices), dtype=bool)
+    for count in np.unique(samples[devices]):
+        there = np.flatnonzero(samples[devices] == count)
+        phases = cost.expected(workload_of(capacity, int(count)), devices[there])
+        seconds[there] = phases.download_s + phases.compute_s + phases.upload_s
+        fits[there] = phases.fits
+    return seconds, fits

@@ -1,0 +1,94 @@
+"""What every coordination policy must do, whatever the devices are like."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgesim import registry
+from edgesim.coordination._policy import CoordinationPolicy
+from edgesim.selection.uniform import Uniform
+from edgesim.server.events import Outcome
+from tests.contract._examples import example
+from tests.fakes import Run, TabledCost, simulate
+
+# Multiples of 1/4 s, so that sums are exact and many events fall on one instant.
+quarters = st.integers(0, 16).map(lambda n: n / 4)
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> dict[str, Any]:
+    devices = draw(st.integers(1, 8))
+    table = draw(st.lists(st.tuples(quarters, quarters, quarters), min_size=devices, max_size=devices))
+    too_small = draw(st.frozensets(st.integers(0, devices - 1)))
+    cost = TabledCost(
+        lambda device, visit: (table[device][0], table[device][1] + visit % 3, table[device][2]), too_small
+    )
+    return {"cost": cost, "devices": devices, "seed": draw(st.integers(0, 99))}
+
+
+def simulated(policy: CoordinationPolicy, fleet: dict[str, Any], **stop: Any) -> Run:
+    # FixedWorkload and Server check on the way: nothing is merged or released twice or sent to who is at work.
+    return simulate(
+        fleet["cost"], devices=fleet["devices"], seed=fleet["seed"], policy=policy, selector=Uniform(), **stop
+    )
+
+
+def check_laws(run: Run) -> None:
+    outcomes = Counter(run.column("outcome"))
+    assert outcomes.total() == len(run.column("dispatch"))
+    assert set(outcomes) <= {str(outcome) for outcome in Outcome}
+    assert outcomes["aggregated"] == sum(run.tables.aggregations["updates"])
+    assert not run.learner.open
+    for device in set(run.column("device")):
+        spans = [row[1:] for row in run.visits("device", "dispatched_s", "finished_s") if row[0] == device]
+        for (_, finished_s), (dispatched_s, _) in pairwise(spans):
+            assert finished_s is not None
+            assert finished_s <= dispatched_s
+    for base_version, staleness, outcome in run.visits("base_version", "staleness", "outcome"):
+        assert (staleness is None) == (outcome != "aggregated")
+        assert staleness is None or 0 <= base_version + staleness < run.server.view.version
+
+
+@pytest.fixture(params=registry.names("coordination"), scope="module")
+def policy(request: pytest.FixtureRequest) -> CoordinationPolicy:
+    return example(registry.builtin("coordination", request.param))
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleet=fleets())
+def test_it_always_does_something_more_until_its_rounds_are_over(
+    policy: CoordinationPolicy, fleet: dict[str, Any]
+) -> None:
+    run = simulated(policy, fleet, rounds=5)
+    assert run.reason == "rounds"
+    assert run.server.view.rounds == 5
+    check_laws(run)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleet=fleets(), limit=st.integers(1, 20))
+def test_with_a_limit_on_dispatches_all_of_them_return(
+    policy: CoordinationPolicy, fleet: dict[str, Any], limit: int
+) -> None:
+    run = simulated(policy, fleet, dispatches=limit)
+    assert run.reason == "dispatches"
+    assert len(run.column("dispatch")) == limit
+    assert "unfinished" not in run.column("outcome")
+    check_laws(run)
+
+
+@settings(max_examples=30, deadline=None)
+@given(fleet=fleets())
+def test_the_same_run_again_is_the_same(policy: CoordinationPolicy, fleet: dict[str, Any]) -> None:
+    assert simulated(policy, fleet, rounds=4).tables == simulated(policy, fleet, rounds=4).tables
+
+
+def test_it_is_a_frozen_component(policy: CoordinationPolicy) -> None:
+    assert isinstance(policy, CoordinationPolicy)
+    assert type(policy).__dataclass_params__.frozen

@@ -1,0 +1,149 @@
+"""Rounds with over-selection and a deadline, case by case."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from edgesim.coordination.deadline import Deadline
+from edgesim.coordination.synchronous import Synchronous
+from edgesim.rng import Streams
+from edgesim.selection.all import All
+from tests.fakes import TabledCost, computing, simulate
+
+
+def policy(goal: int, deadline: float, *, over: float = 1.0, minimum: float = 1.0) -> Deadline:
+    return Deadline(clients_per_round=goal, over_selection=over, deadline=deadline, minimum_fraction=minimum)
+
+
+def test_a_round_closes_with_the_report_that_reaches_the_goal() -> None:
+    run = simulate(computing(1.0, 2.0, 5.0), devices=3, selector=All(), policy=policy(2, 100.0, over=1.5))
+    assert run.tables.aggregations["time_s"] == [2.0]
+    assert run.visits("outcome", "finished_s") == [
+        ("aggregated", 1.0),
+        ("aggregated", 2.0),
+        ("unfinished", None),
+    ]
+
+
+def test_a_round_closes_at_its_deadline_with_what_it_has() -> None:
+    run = simulate(computing(1.0, 5.0), devices=2, policy=policy(2, 3.0, minimum=0.5))
+    assert run.tables.aggregations["time_s"] == [3.0]
+    assert run.tables.aggregations["updates"] == [1]
+
+
+def test_a_round_closes_as_soon_as_nothing_can_arrive_any_more() -> None:
+    cost = TabledCost(lambda device, visit: (0.5, 1.0, 0.0), too_small=frozenset({1}))  # noqa: ARG005
+    run = simulate(cost, devices=2, selector=All(), policy=policy(2, 60.0, minimum=0.5))
+    assert run.tables.aggregations["time_s"] == [1.5]
+
+
+def test_a_late_report_is_counted_with_its_own_end_and_never_merged() -> None:
+    run = simulate(
+        computing(1.0, 5.0), devices=2, selector=All(), policy=policy(2, 2.0, minimum=0.5), rounds=4
+    )
+    # Rounds: 0 to 2 (device 0 at 1), then device 0 alone: 2 to 3 and 3 to 4 and 4 to 5; device 1 comes at 5.
+    assert run.visits("device", "dispatched_s", "finished_s", "outcome") == [
+        (0, 0.0, 1.0, "aggregated"),
+        (1, 0.0, 5.0, "late"),
+        (0, 2.0, 3.0, "aggregated"),
+        (0, 3.0, 4.0, "aggregated"),
+        (0, 4.0, 5.0, "aggregated"),
+    ]
+    assert run.column("upload_s")[1] == 0.0
+    assert run.learner.released == [1]
+
+
+def test_a_device_that_is_late_cannot_be_selected_before_its_own_end() -> None:
+    run = simulate(
+        computing(1.0, 5.0), devices=2, selector=All(), policy=policy(2, 2.0, minimum=0.5), rounds=6
+    )
+    sent = [row[1] for row in run.visits("device", "dispatched_s") if row[0] == 1]
+    assert sent == [0.0, 5.0]
+
+
+def test_a_round_below_its_minimum_is_abandoned_and_its_reports_are_discarded() -> None:
+    run = simulate(computing(1.0, 2.0, 9.0), devices=3, selector=All(), policy=policy(3, 4.0), rounds=1)
+    assert run.reason == "rounds"
+    assert run.visits("outcome", "finished_s") == [
+        ("discarded", 1.0),
+        ("discarded", 2.0),
+        ("unfinished", None),
+    ]
+    assert run.tables.aggregations["version"] == []
+    assert run.tables.evaluations["time_s"] == [0.0, 4.0]
+
+
+@pytest.mark.parametrize(("minimum", "outcome"), [(2 / 3, "aggregated"), (0.67, "discarded")])
+def test_the_minimum_is_the_fraction_of_the_goal_rounded_up(minimum: float, outcome: str) -> None:
+    run = simulate(
+        computing(1.0, 2.0, 9.0), devices=3, selector=All(), policy=policy(3, 4.0, minimum=minimum)
+    )
+    assert run.column("outcome") == [outcome, outcome, "unfinished"]
+
+
+def test_a_report_at_the_very_deadline_is_in_time() -> None:
+    run = simulate(computing(1.0, 2.0), devices=2, policy=policy(2, 2.0))
+    assert run.column("outcome") == ["aggregated", "aggregated"]
+    assert run.tables.aggregations["time_s"] == [2.0]
+
+
+def test_of_two_reports_at_one_instant_the_one_that_was_dispatched_first_fills_the_goal() -> None:
+    run = simulate(
+        computing(1.0, 2.0, 2.0), devices=3, selector=All(), policy=policy(2, 60.0, over=1.5), rounds=2
+    )
+    assert run.visits("outcome", "finished_s")[:3] == [
+        ("aggregated", 1.0),
+        ("aggregated", 2.0),
+        ("late", 2.0),
+    ]
+
+
+def test_where_nobody_is_idle_the_next_round_waits_for_somebody_late() -> None:
+    run = simulate(
+        computing(4.0, 6.0), devices=2, selector=All(), policy=policy(2, 1.0, minimum=0.5), rounds=3
+    )
+    # Abandoned at 1 with both at work; device 0 comes late at 4 and makes round 1 alone, abandoned at 5;
+    # device 1 comes late at 6 and makes round 2.
+    assert run.visits("device", "dispatched_s", "outcome") == [
+        (0, 0.0, "late"),
+        (1, 0.0, "late"),
+        (0, 4.0, "unfinished"),
+        (1, 6.0, "unfinished"),
+    ]
+
+
+def test_a_timer_of_a_round_that_is_over_closes_nothing() -> None:
+    run = simulate(computing(1.0, 3.0), devices=2, selector=All(), policy=policy(1, 2.0, over=2.0), rounds=3)
+    # Rounds close at 1, 2 and 3 by their first report; round 0's timer at 2 finds round 2 open.
+    assert run.tables.aggregations["time_s"] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("goal", "over", "sent"), [(10, 1.3, 13), (3, 1.3, 4), (7, 1.0, 7), (1, 1.3, 2)])
+def test_over_selection_is_rounded_up(goal: int, over: float, sent: int) -> None:
+    run = simulate(computing(*[1.0] * 30), devices=30, policy=policy(goal, 60.0, over=over))
+    assert len(run.column("device")) == sent
+
+
+def test_without_drop_outs_the_accepted_share_is_one_over_the_over_selection() -> None:
+    draws = Streams(3).uniform("lognormal", np.arange(400)[:, None], np.arange(200))
+    cost = TabledCost(lambda device, visit: (0.0, 1.0 + float(draws[device, visit]), 0.0))
+    run = simulate(cost, devices=400, policy=policy(100, 60.0, over=1.3), rounds=50)
+    outcomes = Counter(run.column("outcome"))
+    assert outcomes["aggregated"] == 50 * 100
+    assert outcomes["aggregated"] / len(run.column("device")) == pytest.approx(1 / 1.3, abs=1e-12)
+    assert outcomes["late"] + outcomes["unfinished"] == 50 * 30
+
+
+@pytest.mark.parametrize("deadline", [math.inf, 1e12])
+def test_with_an_endless_deadline_and_no_over_selection_it_is_synchronous(deadline: float) -> None:
+    def seconds(device: int, visit: int) -> tuple[float, float, float]:
+        return 0.1, 1.0 + (7 * device + 3 * visit) % 5, 0.2
+
+    cost = TabledCost(seconds, too_small=frozenset({3}))
+    waiting = simulate(cost, devices=12, policy=Synchronous(clients_per_round=4), rounds=20)
+    patient = simulate(cost, devices=12, policy=policy(4, deadline, minimum=0.01), rounds=20)
+    assert patient.tables == waiting.tables

@@ -1,0 +1,214 @@
+"""How samples are dealt: the laws of each partition, on label lists that hypothesis makes up."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from edgesim.datasets._partition import (
+    Dirichlet,
+    Iid,
+    LabelsPerClient,
+    Partition,
+    Shards,
+    deal,
+    hold_out,
+)
+from edgesim.errors import InputError
+from edgesim.rng import Streams
+
+LABELS = np.repeat(np.arange(10), 60)
+
+
+def stream(seed=0):
+    return Streams(seed).generator("partition")
+
+
+def counts(dealt, labels=LABELS):
+    """Samples of each class that each client holds, [clients, classes]."""
+    classes = labels.max() + 1
+    return np.array([np.bincount(labels[shard], minlength=classes) for shard in dealt.shards])
+
+
+def assert_every_sample_has_one_owner(dealt, labels):
+    assert sorted(np.concatenate(dealt.shards)) == list(range(labels.size))
+    assert all(shard.size and shard.dtype == np.int64 for shard in dealt.shards)
+
+
+@st.composite
+def pools(draw):
+    """Shuffled labels of up to six classes with at least 24 samples each, and up to twelve clients."""
+    sizes = draw(st.lists(st.integers(24, 40), min_size=1, max_size=6))
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    seed = draw(st.integers(0, 2**32 - 1))
+    return np.random.default_rng(seed).permutation(labels), draw(st.integers(1, 12)), seed
+
+
+rules = st.one_of(
+    st.just(Iid()),
+    st.builds(Dirichlet, alpha=st.sampled_from([1e-300, 0.01, 0.3, 1.0, 100.0, 1e6])),
+    st.builds(Shards, per_client=st.integers(1, 2)),
+)
+
+
+@given(pools(), rules)
+def test_every_sample_has_one_owner_and_every_client_a_sample(pool, rule):
+    labels, clients, seed = pool
+    dealt = deal(rule, labels, clients, stream(seed))
+    assert len(dealt.shards) == clients
+    assert_every_sample_has_one_owner(dealt, labels)
+
+
+@given(pools(), st.data())
+def test_labels_per_client_gives_each_exactly_that_many_and_cuts_classes_evenly(pool, data):
+    labels, clients, seed = pool
+    classes = labels.max() + 1
+    k = data.draw(st.integers(-(-classes // clients), classes))
+    dealt = deal(LabelsPerClient(labels=k), labels, clients, stream(seed))
+    assert_every_sample_has_one_owner(dealt, labels)
+    held = counts(dealt, labels)
+    assert ((held > 0).sum(axis=1) == k).all()
+    for of_class in held.T:
+        owners = (of_class > 0).sum()
+        assert owners in (k * clients // classes, -(-k * clients // classes))
+        assert np.ptp(of_class[of_class > 0]) <= 1
+
+
+@given(pools(), st.integers(1, 2))
+def test_shards_are_equal_and_span_at_most_two_labels_each(pool, per_client):
+    labels, clients, seed = pool
+    dealt = deal(Shards(per_client=per_client), labels, clients, stream(seed))
+    sizes = [shard.size for shard in dealt.shards]
+    assert max(sizes) - min(sizes) <= per_client
+    if labels.size // (per_client * clients) <= 24:
+        assert ((counts(dealt, labels) > 0).sum(axis=1) <= 2 * per_client).all()
+
+
+@given(pools())
+def test_iid_shares_differ_by_at_most_one_sample(pool):
+    labels, clients, seed = pool
+    sizes = [shard.size for shard in deal(Iid(), labels, clients, stream(seed)).shards]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(pools(), rules)
+def test_a_deal_depends_on_its_stream_alone(pool, rule):
+    labels, clients, seed = pool
+    first, second = (deal(rule, labels, clients, stream(seed)) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first.shards, second.shards, strict=True))
+
+
+def test_another_stream_deals_otherwise():
+    for rule in (Iid(), Dirichlet(alpha=1.0), LabelsPerClient(labels=2), Shards()):
+        first, second = (deal(rule, LABELS, 20, stream(seed)) for seed in (0, 1))
+        assert any(not np.array_equal(a, b) for a, b in zip(first.shards, second.shards, strict=True)), rule
+
+
+def test_dirichlet_with_a_large_alpha_gives_everybody_every_class_alike():
+    held = counts(deal(Dirichlet(alpha=1e6), LABELS, 12, stream()))
+    assert (abs(held - 5) <= 1).all()
+
+
+def test_dirichlet_shares_of_a_class_have_the_variance_of_the_distribution():
+    # A symmetric Dirichlet over N has the variance (N - 1) / (N^2 (N alpha + 1)) in each share.
+    clients, alpha, samples, classes = 5, 0.5, 2_000, 200
+    labels = np.repeat(np.arange(classes), samples)
+    shares = counts(deal(Dirichlet(alpha=alpha), labels, clients, stream()), labels) / samples
+    assert shares.mean(axis=1) == pytest.approx([1 / clients] * clients, abs=0.06)
+    assert shares.var() == pytest.approx((clients - 1) / (clients**2 * (clients * alpha + 1)), rel=0.1)
+
+
+def test_dirichlet_with_a_small_alpha_says_how_many_clients_it_had_to_help():
+    dealt = deal(Dirichlet(alpha=1e-6), np.repeat([0, 1], 10), 5, stream())
+    # Each class falls to one client, so three or four of the five came out empty.
+    assert dealt.notes[0].startswith(("dirichlet left 3 of 5", "dirichlet left 4 of 5"))
+    assert_every_sample_has_one_owner(dealt, np.repeat([0, 1], 10))
+
+
+def test_rounding_favours_no_client_where_clients_outnumber_the_samples_of_a_class():
+    held = counts(deal(Dirichlet(alpha=1e6), LABELS, 300, stream()))
+    assert held.sum(axis=1).max() < 10  # in one fixed order a fifth of the clients would get all ten classes
+
+
+def test_labels_are_combined_freely():
+    held = counts(deal(LabelsPerClient(labels=2), LABELS, 100, stream())) > 0
+    assert len({tuple(np.flatnonzero(row)) for row in held}) > 25  # of 45 pairs
+
+
+def test_more_clients_than_samples_draw_with_replacement_under_iid_and_it_is_said():
+    dealt = deal(Iid(), np.array([0, 1, 2]), 1000, stream())
+    assert all(shard.size == 1 for shard in dealt.shards)
+    assert set(np.concatenate(dealt.shards)) == {0, 1, 2}
+    assert dealt.notes == ("1000 clients share 3 samples: iid drew one for each, with replacement",)
+
+
+def test_fewer_shards_than_devices_go_round():
+    dealt = deal(Iid(clients=3), LABELS, 7, stream())
+    assert len(dealt.shards) == 3
+    assert [dealt.samples_of(device) is dealt.shards[device % 3] for device in range(7)] == [True] * 7
+
+
+@pytest.mark.parametrize(
+    ("rule", "clients", "message"),
+    [
+        (Iid(clients=8), 7, "clients is 8, but there are 7 devices .* give at most 7"),
+        (Dirichlet(alpha=1.0), 601, "601 clients need at least one sample each, but there are 600"),
+        (LabelsPerClient(labels=11), 5, "labels is 11, but the training data has 10; ask for fewer"),
+        (
+            LabelsPerClient(labels=2),
+            4,
+            "4 clients with 2 labels each cannot hold all 10 classes; ask for more",
+        ),
+        (
+            LabelsPerClient(labels=10),
+            61,
+            "61 clients cut a class of 60 samples into 61 pieces; ask for fewer",
+        ),
+        (
+            Shards(per_client=6),
+            101,
+            "6 shards for each of 101 clients are more than the 600 training samples",
+        ),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_the_remedy(rule, clients, message):
+    with pytest.raises(InputError, match=f"dataset.partition: .*{message}"):
+        deal(rule, LABELS, clients, stream())
+
+
+@pytest.mark.parametrize(
+    ("written", "rule"),
+    [
+        ("iid", Iid()),
+        ({"name": "iid", "clients": 5}, Iid(clients=5)),
+        ({"name": "dirichlet", "alpha": 0.3}, Dirichlet(alpha=0.3)),
+        ({"name": "labels_per_client", "labels": 2}, LabelsPerClient(labels=2)),
+        ("shards", Shards(per_client=2)),
+    ],
+)
+def test_partitions_have_the_names_of_scenario_files(written, rule):
+    assert TypeAdapter(Partition).validate_json(json.dumps(written)) == rule
+
+
+@pytest.mark.parametrize(
+    "written", ["dirichlet", {"name": "dirichlet", "alpha": 0}, {"name": "shards", "size": 2}]
+)
+def test_parameters_that_make_no_partition_are_refused(written):
+    with pytest.raises(ValidationError):
+        TypeAdapter(Partition).validate_json(json.dumps(written))
+
+
+@given(st.integers(2, 500), st.floats(0, 0.99), st.integers(0, 99))
+def test_a_share_is_held_out_from_the_clients(samples, share, seed):
+    labels = np.zeros(samples, np.int64)
+    held = round(share * samples)
+    if held in (0, samples) and share > 0:
+        with pytest.raises(InputError, match=f"holds out {held} of {samples} training samples"):
+            hold_out(labels, share, stream(seed))
+        return
+    kept, held_out = hold_out(labels, share, stream(seed))
+    assert held_out.size == held
+    assert sorted([*kept, *held_out]) == list(range(samples))

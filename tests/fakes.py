@@ -1,0 +1,183 @@
+"""Stand-ins for the halves that a test is not about, and the shortest way to a run of the timing half."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.coordination.synchronous import Synchronous
+from edgesim.devices.cost import Phases
+from edgesim.learner import Aggregation, Operator, Order, Part, Workload
+from edgesim.rng import Streams
+from edgesim.selection.uniform import Uniform
+from edgesim.server.events import Event
+from edgesim.server.plan import EvaluationPlan, StopRule
+from edgesim.server.policy import Action, Policy, Selector
+from edgesim.server.rows import Tables
+from edgesim.server.server import Server
+from edgesim.server.view import View
+from edgesim.simulation import Cost, Observer, Simulation
+
+WORKLOAD = Workload(
+    shape="fixed",
+    forward_flops=1_000_000,
+    backward_flops=2_000_000,
+    operators=(Operator("matmul", 300_000, 1_000),),
+    parts_down=(Part("model", 1_000_000),),
+    bytes_up=500_000,
+    memory_bytes=1_000_000,
+    samples=100,
+    steps=10,
+    submodel="full",
+    density=1.0,
+)
+
+
+@dataclass
+class FixedWorkload:
+    """A learner that charges one workload for every visit and holds its caller to the laws of `Learner`.
+
+    Attributes:
+        workload: what every visit costs.
+        metrics: what `evaluate` answers, given the version; nothing where absent, as nothing is trained.
+        calls: how often each method was called.
+    """
+
+    workload: Workload = WORKLOAD
+    metrics: Callable[[int], Mapping[str, float]] = lambda version: {}  # noqa: ARG005
+    calls: Counter[str] = field(default_factory=Counter)
+    version: int = 0
+    open: dict[int, Order] = field(default_factory=dict)
+    aggregated: list[int] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+    def assign(self, orders: Sequence[Order]) -> Sequence[Workload]:
+        self.calls["assign"] += 1
+        for order in orders:
+            assert order.dispatch == len(self.open) + len(self.aggregated) + len(self.released)
+            assert order.version == self.version
+            self.open[order.dispatch] = order
+        return [self.workload] * len(orders)
+
+    def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:
+        self.calls["aggregate"] += 1
+        assert list(dispatches) == sorted(dispatches), "updates are folded in dispatch order"
+        for dispatch, age in zip(dispatches, staleness, strict=True):
+            order = self.open.pop(dispatch)  # a KeyError: named before, or never assigned
+            assert age == self.version - order.version
+            assert order.time_s <= time_s
+            self.aggregated.append(dispatch)
+        self.version += 1
+        return Aggregation(updates=len(dispatches), mean_density=self.workload.density, covered_fraction=1.0)
+
+    def release(self, dispatches: Sequence[int]) -> None:
+        self.calls["release"] += 1
+        for dispatch in dispatches:
+            del self.open[dispatch]
+            self.released.append(dispatch)
+
+    def losses(self, dispatches: Sequence[int]) -> Sequence[float | None]:
+        self.calls["losses"] += 1
+        assert set(dispatches) <= set(self.aggregated), "losses of aggregated visits only"
+        return [None] * len(dispatches)
+
+    def evaluate(self) -> Mapping[str, float]:
+        self.calls["evaluate"] += 1
+        return self.metrics(self.version)
+
+
+@dataclass(frozen=True)
+class TabledCost:
+    """Seconds of each visit by formula: `(device, visit) -> (download_s, compute_s, upload_s)`.
+
+    Attributes:
+        seconds: the formula.
+        too_small: devices without the memory to train.
+        watts: power in every phase; NaN: unknown.
+    """
+
+    seconds: Callable[[int, int], tuple[float, float, float]]
+    too_small: frozenset[int] = frozenset()
+    watts: float = 2.0
+
+    def phases(
+        self, workloads: Sequence[Workload], devices: NDArray[np.int64], visits: NDArray[np.int64]
+    ) -> Phases:
+        assert len(workloads) == len(devices) == len(visits)
+        seconds = [self.seconds(int(d), int(v)) for d, v in zip(devices, visits, strict=True)]
+        download_s, compute_s, upload_s = np.array(seconds, dtype=np.float64).reshape(-1, 3).T
+        fits = np.array([int(device) not in self.too_small for device in devices])
+        energies_j = (self.watts * download_s, self.watts * compute_s, self.watts * upload_s)
+        return Phases(download_s, compute_s, upload_s, fits, *energies_j)
+
+    def basis(self, device: int) -> str:  # noqa: ARG002
+        return "tabled"
+
+
+def computing(*seconds: float) -> TabledCost:
+    """Device i computes for so many seconds; its transfers take no time."""
+    return TabledCost(lambda device, visit: (0.0, seconds[device], 0.0))  # noqa: ARG005
+
+
+@dataclass
+class Recording:
+    """A policy that writes down which events another one is told."""
+
+    inner: Policy
+    heard: list[tuple[float, Event]] = field(default_factory=list)
+    reads_loss: ClassVar[bool] = False
+
+    def decide(self, event: Event, view: View) -> Sequence[Action]:
+        self.heard.append((view.time_s, event))
+        return self.inner.decide(event, view)
+
+
+@dataclass
+class Run:
+    """A run of the timing half that has ended."""
+
+    reason: str
+    tables: Tables
+    learner: FixedWorkload
+    server: Server
+
+    def visits(self, *columns: str) -> list[tuple[Any, ...]]:
+        """These columns of the dispatch table, a tuple per visit."""
+        return list(zip(*(self.tables.dispatches[column] for column in columns), strict=True))
+
+    def column(self, name: str) -> list[Any]:
+        """One column of the dispatch table."""
+        return self.tables.dispatches[name]
+
+
+def simulate(
+    cost: Cost,
+    *,
+    devices: int,
+    policy: Policy | None = None,
+    selector: Selector | None = None,
+    learner: FixedWorkload | None = None,
+    seed: int = 1,
+    evaluation: EvaluationPlan | None = None,
+    observer: Observer | None = None,
+    **stop: Any,
+) -> Run:
+    """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none."""
+    learner = learner or FixedWorkload()
+    server = Server(
+        devices=devices,
+        profile_of=lambda device: f"profile-{device}",
+        policy=policy or Synchronous(clients_per_round=devices),
+        selector=selector or Uniform(),
+        learner=learner,
+        streams=Streams(seed),
+        stop=StopRule(**(stop or {"rounds": 1})),
+        evaluation=evaluation or EvaluationPlan(),
+    )
+    reason = Simulation(server, cost, observer).run()
+    return Run(reason, server.finish(), learner, server)
