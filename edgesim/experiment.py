@@ -218,13 +218,17 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def execute(parts: Parts, *, timing_only: bool = False, observer: Observer | None = None) -> Outcome:
-    """Run one federation to its end.
+Progress = Callable[[float, int], None]
+"""Told the virtual time and the rounds so far, after each event."""
+
+
+def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | None = None) -> Outcome:
+    """Run one federation to its end. The parts are left as they were.
 
     Args:
         parts: from `prepare`.
         timing_only: the real strategies and costs, and no training.
-        observer: is told each event.
+        progress: is told how far the run is.
 
     Raises:
         InputError: timing alone cannot end this scenario, or cannot know its costs.
@@ -234,7 +238,7 @@ def execute(parts: Parts, *, timing_only: bool = False, observer: Observer | Non
     if timing_only:
         _check_timing_only(scenario)
     started = time.perf_counter()
-    learner = parts.ledger if timing_only else federation(parts)
+    learner = parts.ledger.fresh() if timing_only else federation(parts)
     server = Server(
         devices=len(parts.fleet),
         profile_of=parts.fleet.profile_of,
@@ -248,7 +252,7 @@ def execute(parts: Parts, *, timing_only: bool = False, observer: Observer | Non
     threads = torch.get_num_threads()
     torch.set_num_threads(scenario.execution.threads)
     try:
-        reason = Simulation(server, parts.cost, observer).run()
+        reason = Simulation(server, parts.cost, _observer(server, progress)).run()
         tables = server.finish()
     finally:
         torch.set_num_threads(threads)
@@ -266,6 +270,12 @@ def execute(parts: Parts, *, timing_only: bool = False, observer: Observer | Non
         wall_s=wall_s,
         notes=parts.notes,
     )
+
+
+def _observer(server: Server, progress: Progress | None) -> Observer | None:
+    if progress is None:
+        return None
+    return lambda time_s, _event: progress(time_s, server.view.rounds)
 
 
 def _arrays(learner: Federation) -> dict[str, NDArray[Any]]:
@@ -335,7 +345,7 @@ def federation(parts: Parts) -> Federation:
     if scenario.evaluate.train:
         splits["train_"] = pool
     return Federation(
-        ledger=parts.ledger,
+        ledger=parts.ledger.fresh(),
         trainer=trainer,
         aggregator=_aggregator(scenario),
         evaluators={

@@ -137,6 +137,23 @@ class Recording:
         return self.inner.decide(event, view)
 
 
+class Script:
+    """A policy that answers each event with its next line, and with nothing after the last."""
+
+    reads_loss: ClassVar[bool] = False
+
+    def __init__(self, *lines: Sequence[Action] | Callable[[View], Sequence[Action]]) -> None:
+        self.lines = list(lines)
+        self.heard: list[Event] = []
+
+    def decide(self, event: Event, view: View) -> Sequence[Action]:
+        self.heard.append(event)
+        if not self.lines:
+            return []
+        line = self.lines.pop(0)
+        return line(view) if callable(line) else line
+
+
 @dataclass
 class Run:
     """A run of the timing half that has ended."""

@@ -16,6 +16,11 @@ from edgesim.errors import InputError, Problem, RunFailed
 
 ENVIRONMENT = "EDGESIM_DATA"
 
+_REMEDY = (
+    f"set data_root, or the environment variable {ENVIRONMENT}, and use --download if they are to be fetched"
+)
+_REPLACE = "replace it by the published file, or delete it and run with --download"
+
 _UNPACK = {".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
@@ -81,9 +86,7 @@ def unpack(path: Path, raw: bytes) -> bytes:
     try:
         return _UNPACK.get(path.suffix, bytes)(raw)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(
-            Problem(f"cannot be unpacked ({error}): replace it by the published file", place=str(path))
-        ) from error
+        raise InputError(Problem(f"cannot be unpacked ({error}): {_REPLACE}", place=str(path))) from error
 
 
 def verify(content: bytes, md5: str, place: str) -> None:
@@ -94,9 +97,7 @@ def verify(content: bytes, md5: str, place: str) -> None:
     """
     got = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if got != md5:
-        raise InputError(
-            Problem(f"has md5 {got}, expected {md5}: replace it by the published file", place=place)
-        )
+        raise InputError(Problem(f"has md5 {got}, expected {md5}: {_REPLACE}", place=place))
 
 
 def _bases(root: Path | None) -> tuple[Path, ...]:
@@ -117,7 +118,7 @@ def _look(published: Publication, bases: Sequence[Path]) -> dict[str, Path] | No
             return found
     if published.archive is not None:
         for archive in _candidates(bases, published.archive):
-            if archive.is_file():
+            if os.path.isfile(archive):
                 return dict.fromkeys(published.names, archive)
     return None
 
@@ -127,7 +128,7 @@ def _files_in(folder: Path, published: Publication) -> dict[str, Path]:
     forms = (
         (name, folder / f"{name}{suffix}") for name in published.names for suffix in (published.packed, "")
     )
-    return {name: path for name, path in forms if path.is_file()}
+    return {name: path for name, path in forms if os.path.isfile(path)}
 
 
 def _absent(published: Publication, bases: Sequence[Path]) -> str:
@@ -150,11 +151,6 @@ def _absent(published: Publication, bases: Sequence[Path]) -> str:
         f"the files of {published.title} are not in {looked}{''.join(incomplete)}. Put {wanted}, "
         "or run with --download"
     )
-
-
-_REMEDY = (
-    f"set data_root, or the environment variable {ENVIRONMENT}, and use --download if they are to be fetched"
-)
 
 
 def _download(published: Publication, bases: Sequence[Path]) -> None:

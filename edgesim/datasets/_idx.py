@@ -38,7 +38,6 @@ def load_idx(
     found = find(published, root, download)
     md5 = {**unpacked_md5, **dict(getattr(torchvision.datasets, title).resources)}
     arrays = {name: read_idx(path, md5[path.name]) for name, path in found.items()}
-
     return Data(
         train_x=normalised(arrays["train-images-idx3-ubyte"][:, None], [mean], [std]),
         train_y=arrays["train-labels-idx1-ubyte"].astype(np.int64),

@@ -213,29 +213,6 @@ def deal(partition: PartitionRule, labels: Indices, devices: int, generator: np.
     return partition.split(labels, clients, generator)
 
 
-def hold_out(labels: Indices, share: float, generator: np.random.Generator) -> tuple[Indices, Indices]:
-    """Hold out a random share of the training data for validation.
-
-    Args:
-        labels: label of each training sample, int64 [n].
-        share: what share of the samples no client gets, at least 0 and below 1.
-        generator: the stream of the split.
-
-    Returns:
-        Indices of the samples that clients may get, and of those held out, both ascending.
-
-    Raises:
-        InputError: a share above zero that rounds to no sample, or to all of them.
-    """
-    held = round(share * labels.size)
-    if (held == 0 and share > 0) or held == labels.size:
-        raise InputError(
-            Problem(f"{share} holds out {held} of {labels.size} training samples", path="dataset.validation")
-        )
-    order = generator.permutation(labels.size)
-    return np.sort(order[held:]), np.sort(order[:held])
-
-
 def _shuffled_by_class(labels: Indices, generator: np.random.Generator) -> list[Indices]:
     return [generator.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
 

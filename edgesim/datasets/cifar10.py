@@ -43,7 +43,7 @@ class Cifar10(Dataset):
         """Read the batches in `cifar-10-batches-py/`, plain, `.xz` or in the archive; see `Dataset.load`."""
         from torchvision.datasets import CIFAR10
 
-        contents = _contents(find(PUBLISHED, root, download))
+        contents = _contents(find(PUBLISHED, root, download), CIFAR10.tgz_md5)
         md5 = dict([*CIFAR10.train_list, *CIFAR10.test_list])
         pixels, labels = zip(*(read_batch(*contents[name], md5[name]) for name in TRAIN + TEST), strict=True)
         return Data(
@@ -81,22 +81,21 @@ class _ArraysOnly(pickle.Unpickler):
         return _ALLOWED[module_name, global_name]
 
 
-def _contents(found: Mapping[str, Path]) -> dict[str, tuple[bytes, str]]:
+def _contents(found: Mapping[str, Path], archive_md5: str) -> dict[str, tuple[bytes, str]]:
     """Each batch unpacked, and where it came from."""
     somewhere = found[TEST[0]]
     if somewhere.name == ARCHIVE:
-        return _from_archive(somewhere)
+        return _from_archive(somewhere, archive_md5)
     return {name: (unpack(path, read(path)), str(path)) for name, path in found.items()}
 
 
-def _from_archive(path: Path) -> dict[str, tuple[bytes, str]]:
+def _from_archive(path: Path, md5: str) -> dict[str, tuple[bytes, str]]:
+    raw = read(path)
+    verify(raw, md5, str(path))
     contents = {}
-    try:
-        with tarfile.open(path) as archive:
-            for name in TRAIN + TEST:
-                member = archive.extractfile(f"{FOLDER}/{name}")
-                assert member is not None
-                contents[name] = member.read(), f"{path}: {name}"
-    except (OSError, EOFError, KeyError, tarfile.TarError) as error:
-        raise InputError(Problem(f"cannot be read: {error}", place=str(path))) from error
+    with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
+        for name in TRAIN + TEST:
+            member = archive.extractfile(f"{FOLDER}/{name}")
+            assert member is not None  # the published archive has them all
+            contents[name] = member.read(), f"{path}: {name}"
     return contents

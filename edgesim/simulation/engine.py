@@ -161,7 +161,10 @@ class Simulation:
     def _put(self, visit: _Visit, end_s: float) -> None:
         dispatch = visit.order.dispatch
         if not visit.order.time_s <= end_s < math.inf:
-            raise RunFailed(f"device {visit.order.device}: dispatch {dispatch} would end at {end_s} s")
+            raise RunFailed(
+                f"device {visit.order.device}: dispatch {dispatch} would end at {end_s} s, having begun at "
+                f"{visit.order.time_s} s; look at the rates and the network of its profile"
+            )
         self._in_flight[dispatch] = visit
         self._env.call_at(end_s, _REPORT, dispatch, self._on_end, visit)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,10 @@ class Ledger:
         layers = len(self.structure.layers)
         self._times_trained = np.zeros(layers, dtype=np.int64)
         self._deepest = np.full(len(self.samples), layers, dtype=np.int32)
+
+    def fresh(self) -> Ledger:
+        """The same books with nothing written in them."""
+        return replace(self, open={})
 
     def workload_of(self, submodel: Submodel, samples: int) -> Workload:
         """The workload of a sub-model on a device with so many samples; worked out once."""

@@ -33,7 +33,7 @@ def fleets(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def simulated(policy: CoordinationPolicy, fleet: dict[str, Any], **stop: Any) -> Run:
-    # FixedWorkload and Server check on the way: nothing is merged or released twice or sent to who is at work.
+    # FixedWorkload and Server check on the way: nothing is merged or released twice, nobody gets two orders.
     return simulate(
         fleet["cost"], devices=fleet["devices"], seed=fleet["seed"], policy=policy, selector=Uniform(), **stop
     )

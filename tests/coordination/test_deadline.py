@@ -7,6 +7,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgesim.coordination.deadline import Deadline
 from edgesim.coordination.synchronous import Synchronous
@@ -136,6 +138,21 @@ def test_without_drop_outs_the_accepted_share_is_one_over_the_over_selection() -
     assert outcomes["aggregated"] == 50 * 100
     assert outcomes["aggregated"] / len(run.column("device")) == pytest.approx(1 / 1.3, abs=1e-12)
     assert outcomes["late"] + outcomes["unfinished"] == 50 * 30
+
+
+@given(
+    st.lists(st.integers(1, 40).map(lambda n: n / 4), min_size=6, max_size=12),
+    st.sampled_from([0.1, 0.25, 0.5, 0.7, 1.0]),
+    st.integers(1, 20).map(lambda n: n / 4),
+)
+def test_it_never_merges_more_than_its_goal_nor_less_than_its_minimum(
+    seconds: list[float], minimum: float, deadline: float
+) -> None:
+    closing = policy(4, deadline, over=1.5, minimum=minimum)
+    run = simulate(computing(*seconds), devices=len(seconds), policy=closing, rounds=8)
+    assert all(math.ceil(minimum * 4) <= updates <= 4 for updates in run.tables.aggregations["updates"])
+    merged = run.visits("dispatched_s", "finished_s", "outcome")
+    assert all(end - begin <= deadline for begin, end, outcome in merged if outcome == "aggregated")
 
 
 @pytest.mark.parametrize("deadline", [math.inf, 1e12])

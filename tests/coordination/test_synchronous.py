@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgesim.coordination.synchronous import Synchronous
 from edgesim.errors import RunFailed
@@ -16,6 +18,12 @@ def test_a_round_lasts_as_long_as_its_slowest_visit() -> None:
     run = simulate(computing(1.0, 4.0, 2.0), devices=3, rounds=3)
     assert run.tables.aggregations["time_s"] == [4.0, 8.0, 12.0]
     assert run.tables.aggregations["updates"] == [3, 3, 3]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=6))
+def test_the_first_round_of_any_fleet_lasts_as_long_as_its_slowest_visit(seconds: list[float]) -> None:
+    run = simulate(computing(*seconds), devices=len(seconds))
+    assert run.tables.aggregations["time_s"] == [max(seconds)]
 
 
 def test_a_round_sends_out_as_many_as_asked_for() -> None:

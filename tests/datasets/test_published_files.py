@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import pickle
 import tarfile
 
@@ -16,7 +17,7 @@ from edgesim.datasets._idx import read_idx
 from edgesim.datasets.cifar10 import Cifar10, read_batch
 from edgesim.datasets.fashion_mnist import FashionMnist
 from edgesim.datasets.mnist import Mnist
-from edgesim.errors import InputError
+from edgesim.errors import InputError, RunFailed
 
 # Two images of 2x3 pixels: magic (unsigned bytes, 3 dimensions), the three sizes, the pixels.
 IDX = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, *range(12)])
@@ -110,13 +111,14 @@ def test_batches_are_taken_from_the_archive_as_they_are_from_files(tmp_path):
             member.size = len(name)
             tar.addfile(member, io.BytesIO(name.encode()))
     for place in ("files", "packed"):
-        contents = cifar10._contents(find(cifar10.PUBLISHED, tmp_path / place, download=False))
+        found = find(cifar10.PUBLISHED, tmp_path / place, download=False)
+        contents = cifar10._contents(found, md5(archive.read_bytes()))
         assert {name: content for name, (content, _) in contents.items()} == {n: n.encode() for n in names}
 
 
-def test_a_damaged_archive_of_batches_is_an_input_error(tmp_path):
+def test_an_archive_of_batches_is_opened_only_after_its_checksum_matched(tmp_path):
     write(tmp_path / cifar10.ARCHIVE, b"nonsense")
-    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz: cannot be read"):
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz: has md5 \w{32}, expected c58f30108f71"):
         Cifar10().load(tmp_path, download=False)
 
 
@@ -133,7 +135,9 @@ def test_the_root_is_searched_before_the_folders_of_the_environment(tmp_path, mo
     for folder in ("root", "second"):
         for name in "ab":
             write(tmp_path / folder / "Things/raw" / name)
-    monkeypatch.setenv("EDGESIM_DATA", f"{tmp_path / 'first'}:{tmp_path / 'second'}")
+    monkeypatch.setenv(
+        "EDGESIM_DATA", os.pathsep.join(str(tmp_path / folder) for folder in ("first", "second"))
+    )
     assert find(THINGS, tmp_path / "root", download=False)["a"] == tmp_path / "root/Things/raw/a"
     assert find(THINGS, None, download=False)["a"] == tmp_path / "second/Things/raw/a"
 
@@ -161,6 +165,12 @@ def test_absent_files_are_listed_with_their_place_and_the_flag(tmp_path):
 def test_without_any_folder_the_user_is_told_how_to_give_one(dataset, download):
     with pytest.raises(InputError, match="set data_root, or the environment variable EDGESIM_DATA"):
         dataset.load(None, download)
+
+
+def test_a_download_that_fails_fails_the_run(tmp_path):
+    root = write(tmp_path / "a file, not a folder")
+    with pytest.raises(RunFailed, match=r"the download of MNIST into .* failed: .*Not a directory"):
+        Mnist().load(root, download=True)
 
 
 def test_content_with_the_right_checksum_passes():

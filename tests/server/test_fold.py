@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,6 @@ from edgesim.server.events import (
     Arrived,
     Begin,
     Drained,
-    Event,
     Fired,
     Lost,
     Outcome,
@@ -38,26 +37,9 @@ from edgesim.server.policy import (
 )
 from edgesim.server.server import Server
 from edgesim.server.view import View
-from tests.fakes import WORKLOAD, FixedWorkload
+from tests.fakes import WORKLOAD, FixedWorkload, Script
 
 REPORT = VisitReport(0.0, 1.0, 0.0, None, "tabled")
-
-
-class Script:
-    """A policy that answers each event with its next line, and with nothing after the last."""
-
-    reads_loss: ClassVar[bool] = False
-
-    def __init__(self, *lines: Sequence[Action] | Callable[[View], Sequence[Action]]) -> None:
-        self.lines = list(lines)
-        self.heard: list[Event] = []
-
-    def decide(self, event: Event, view: View) -> Sequence[Action]:
-        self.heard.append(event)
-        if not self.lines:
-            return []
-        line = self.lines.pop(0)
-        return line(view) if callable(line) else line
 
 
 def serve(script: Script, devices: int = 4, learner: FixedWorkload | None = None, **stop: Any) -> Server:

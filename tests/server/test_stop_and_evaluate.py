@@ -39,6 +39,13 @@ def test_time_ends_a_run_at_that_time() -> None:
     assert run.column("outcome") == ["aggregated", "aggregated", "unfinished"]
 
 
+def test_a_deadline_at_the_instant_of_the_time_limit_comes_before_it() -> None:
+    policy = Deadline(clients_per_round=2, over_selection=1.0, deadline=2.0, minimum_fraction=0.5)
+    run = simulate(computing(1.0, 9.0), devices=2, policy=policy, time_s=2.0)
+    assert run.reason == "time"
+    assert run.tables.aggregations["time_s"] == [2.0]
+
+
 def test_dispatches_end_a_run_when_those_in_flight_have_returned() -> None:
     policy = Synchronous(clients_per_round=2)
     run = simulate(computing(1.0, 3.0), devices=2, selector=All(), policy=policy, dispatches=3)

@@ -1,0 +1,216 @@
+"""The commands. Each reads its options and calls one function; what is heavy is imported when a command needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgesim.errors import EdgesimError, InputError
+
+if TYPE_CHECKING:
+    from edgesim.campaign import Options
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="edgesim",
+    help="Which sub-model method finishes a federated learning task first, on which fleet, by how much wall-clock time?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="a scenario file, or the name of a shipped one")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a value, as in training.epochs=2; repeatable")
+]
+Variant = Annotated[str | None, typer.Option(help="one variant of the scenario")]
+Seed = Annotated[int | None, typer.Option(help="in place of the scenario's seed")]
+Seeds = Annotated[str | None, typer.Option(metavar="1,2,3", help="seeds of the comparison; the scenario's alone if absent")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="processes; as many as there are cores if absent")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="folder in which run directories are made")]
+Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="where the training runs")]
+TimingOnly = Annotated[bool, typer.Option("--timing-only", help="the timeline alone, without training")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout, and nothing else there")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace run directories that exist")]
+Download = Annotated[bool, typer.Option("--download", help="fetch the data set if it is not there")]
+DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie, before EDGESIM_DATA")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioArgument,
+    variant: Variant = None,
+    set_: Set = [],  # noqa: B006  (typer copies it)
+    seed: Seed = None,
+    out: Out = Path("runs"),
+    device: Device = None,
+    timing_only: TimingOnly = False,
+    overwrite: Overwrite = False,
+    download: Download = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run one simulated federation: real training, virtual clock."""
+    from edgesim.campaign import run_one
+
+    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
+    result = run_one(scenario, variant, seed, options)
+    _print(result.summary, as_json, lambda: result.render())
+
+
+@app.command()
+def compare(
+    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO|RUN ...", help="one scenario, or finished runs")],
+    variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
+    seed: Seed = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    out: Out = Path("runs"),
+    device: Device = None,
+    timing_only: TimingOnly = False,
+    overwrite: Overwrite = False,
+    download: Download = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the variants of a scenario over seeds: who finishes the task first?"""
+    from edgesim.campaign import compare_runs, compare_scenario
+    from edgesim.reports.comparison import render, to_json
+
+    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
+    if all((Path(name) / "manifest.json").is_file() for name in scenarios):
+        comparison = compare_runs([Path(name) for name in scenarios])
+    elif len(scenarios) == 1:
+        numbers = _seeds(seed, seeds)
+        comparison = compare_scenario(scenarios[0], variant, numbers, jobs, options)
+    else:
+        raise InputError("compare takes one scenario, or several run directories (each with a manifest.json)")
+    _print(to_json(comparison), as_json, lambda: render(comparison))
+
+
+@app.command()
+def plan(
+    scenario: ScenarioArgument,
+    variant: Variant = None,
+    set_: Set = [],  # noqa: B006
+    seed: Seed = None,
+    device: Device = None,
+    download: Download = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Before anything is trained: capacity, bytes, memory, seconds per phase and bottleneck of each device class."""
+    from edgesim.campaign import plan_scenario
+    from edgesim.reports.plan import render, to_json
+
+    options = _options(Path("runs"), set_, device, data_root, timing_only=False, overwrite=False, download=download, quiet=True)
+    plans = plan_scenario(scenario, variant, seed, options)
+    _print(to_json(plans), as_json, lambda: render(plans))
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")],
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Check scenario or profile files; every error with file:line."""
+    from edgesim.validation import check
+
+    problems = []
+    for file in files:
+        try:
+            print(f"{file}: {check(file, set_)}")
+        except InputError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InputError(*problems)
+
+
+@app.command()
+def schema(
+    kind: Annotated[str, typer.Argument(help="scenario, profile or network")] = "scenario",
+) -> None:
+    """Print the JSON Schema of scenario, profile or network files, for editors."""
+    from edgesim.validation import json_schema
+
+    print(json.dumps(json_schema(kind), indent=2))
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[str | None, typer.Argument(help="scenarios, devices, networks, models, datasets, ...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what a scenario can name."""
+    from edgesim.validation import catalogue, show_catalogue
+
+    found = catalogue(what)
+    _print(found, as_json, lambda: show_catalogue(found))
+
+
+def _options(
+    out: Path,
+    overrides: list[str],
+    device: str | None,
+    data_root: Path | None,
+    timing_only: bool,
+    overwrite: bool,
+    download: bool,
+    quiet: bool,
+) -> Options:
+    from edgesim.campaign import Options
+
+    sets = [*overrides]
+    if device is not None:
+        sets.append(f"execution.device={device}")
+    if data_root is not None:
+        sets.append(f"data_root={json.dumps(str(data_root.resolve()))}")
+    return Options(out, tuple(sets), timing_only, overwrite, download, quiet)
+
+
+def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
+    if seeds is None:
+        return () if seed is None else (seed,)
+    if seed is not None:
+        raise InputError("give --seed or --seeds, not both")
+    parts = [part.strip() for part in seeds.split(",")]
+    if not all(part.isdigit() for part in parts):
+        raise InputError(f'--seeds: must be whole numbers with commas, as in 1,2,3; got "{seeds}"')
+    numbers = tuple(int(part) for part in parts)
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f'--seeds: each seed once; got "{seeds}"')
+    return numbers
+
+
+def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
+    print(json.dumps(result, indent=2, allow_nan=False) if as_json else text())
+
+
+def main() -> None:
+    """The console command: clear messages, exit codes of design section 1."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except EdgesimError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
