@@ -1,4 +1,4 @@
-"""Which capacity each device gets: fixed by the scenario, written in the fleet, or fitted to a target of seconds."""
+"""Which capacity each device gets: fixed by the scenario, written in the fleet, or fitted to a target."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def capacities(
 ) -> Floats:
     """Capacity of each device, [devices].
 
-    A number in the strategy holds for all; else the fleet entry's `capacity`; else the largest on the ladder whose
-    expected visit (download, compute, upload; no jitter) meets the target and whose memory fits, or the smallest
-    where none does.
+    A number in the strategy holds for all; else the fleet entry's `capacity`; else the largest on the ladder
+    whose expected visit (download, compute, upload; no jitter) meets the target and whose memory fits, or the
+    smallest where none does.
     """
     fixed = strategy.fixed_capacity()
     if fixed is not None:
@@ -48,7 +48,9 @@ def capacities(
     return chosen
 
 
-def slowest_visit_s(cost: CostModel, samples: NDArray[np.int64], workload_of: WorkloadOf, largest: float) -> float:
+def slowest_visit_s(
+    cost: CostModel, samples: NDArray[np.int64], workload_of: WorkloadOf, largest: float
+) -> float:
     """Expected seconds of a full-model visit in the slowest fleet entry, by the median of its devices."""
     seconds, _ = _expected(cost, samples, workload_of, largest, np.arange(len(samples)))
     groups = cost.fleet.group

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgesim.errors import EdgesimError, InputError
+from edgesim.errors import EdgesimError, InputError, Problem
 
 if TYPE_CHECKING:
     from edgesim.campaign import Options
@@ -26,22 +26,31 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ScenarioArgument = Annotated[str, typer.Argument(metavar="SCENARIO", help="a scenario file, or the name of a shipped one")]
+ScenarioArgument = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="a scenario file, or the name of a shipped one")
+]
 Set = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="override a value, as in training.epochs=2; repeatable")
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="override a value, as in training.epochs=2; repeatable"),
 ]
 Variant = Annotated[str | None, typer.Option(help="one variant of the scenario")]
 Seed = Annotated[int | None, typer.Option(help="in place of the scenario's seed")]
-Seeds = Annotated[str | None, typer.Option(metavar="1,2,3", help="seeds of the comparison; the scenario's alone if absent")]
+Seeds = Annotated[
+    str | None, typer.Option(metavar="1,2,3", help="seeds of the comparison; the scenario's alone if absent")
+]
 Jobs = Annotated[int | None, typer.Option(min=1, help="processes; as many as there are cores if absent")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="folder in which run directories are made")]
 Device = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="where the training runs")]
 TimingOnly = Annotated[bool, typer.Option("--timing-only", help="the timeline alone, without training")]
-AsJson = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout, and nothing else there")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print the result as JSON on stdout, and nothing else there")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace run directories that exist")]
 Download = Annotated[bool, typer.Option("--download", help="fetch the data set if it is not there")]
-DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie, before EDGESIM_DATA")]
+DataRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="where data sets lie, before EDGESIM_DATA")
+]
 
 
 @app.command()
@@ -61,15 +70,18 @@ def run(
 ) -> None:
     """Run one simulated federation: real training, virtual clock."""
     from edgesim.campaign import run_one
+    from edgesim.reports.brief import render
 
     options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
-    result = run_one(scenario, variant, seed, options)
-    _print(result.summary, as_json, lambda: result.render())
+    path, result = run_one(scenario, variant, seed, options)
+    _print(result.summary, as_json, lambda: render(result, path))
 
 
 @app.command()
 def compare(
-    scenarios: Annotated[list[str], typer.Argument(metavar="SCENARIO|RUN ...", help="one scenario, or finished runs")],
+    scenarios: Annotated[
+        list[str], typer.Argument(metavar="SCENARIO|RUN ...", help="one scenario, or finished runs")
+    ],
     variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     seed: Seed = None,
@@ -114,20 +126,31 @@ def plan(
     from edgesim.campaign import plan_scenario
     from edgesim.reports.plan import render, to_json
 
-    options = _options(Path("runs"), set_, device, data_root, timing_only=False, overwrite=False, download=download, quiet=True)
+    options = _options(
+        Path("runs"),
+        set_,
+        device,
+        data_root,
+        timing_only=False,
+        overwrite=False,
+        download=download,
+        quiet=True,
+    )
     plans = plan_scenario(scenario, variant, seed, options)
     _print(to_json(plans), as_json, lambda: render(plans))
 
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")
+    ],
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Check scenario or profile files; every error with file:line."""
     from edgesim.validation import check
 
-    problems = []
+    problems: list[Problem] = []
     for file in files:
         try:
             print(f"{file}: {check(file, set_)}")
@@ -149,14 +172,17 @@ def schema(
 
 @app.command(name="list")
 def list_(
-    what: Annotated[str | None, typer.Argument(help="scenarios, devices, networks, models, datasets, ...")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="scenarios, devices, networks, models, datasets, ...")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a scenario can name."""
-    from edgesim.validation import catalogue, show_catalogue
+    from edgesim.reports.names import render
+    from edgesim.validation import catalogue
 
     found = catalogue(what)
-    _print(found, as_json, lambda: show_catalogue(found))
+    _print(found, as_json, lambda: render(found))
 
 
 def _options(
@@ -194,7 +220,7 @@ def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:
 
 
 def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    print(json.dumps(result, indent=2, allow_nan=False) if as_json else text())
+    print(json.dumps(result, indent=2, allow_nan=False) if as_json else text().rstrip("\n"))
 
 
 def main() -> None:

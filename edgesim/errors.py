@@ -8,8 +8,12 @@ EdgesimError            1   anything that ends a command with one clear message
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+_SHOWN = 60  # characters of a value that a message repeats
 
 
 class EdgesimError(Exception):
@@ -40,7 +44,7 @@ class InputError(EdgesimError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class RunFailed(EdgesimError):
+class RunFailed(EdgesimError):  # noqa: N818  (the name says what happened)
     """A run could not be completed although its input was valid."""
 
 
@@ -49,3 +53,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(str(name).casefold(), by_folded, n=1, cutoff=0.6)
     return f'; did you mean "{by_folded[near[0]]}"?' if near else ""
+
+
+def show_value(value: Any) -> str:
+    """A value as a file would write it, cut off where it is long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

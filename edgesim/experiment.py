@@ -118,7 +118,9 @@ def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.i
     order = streams.generator("validation").permutation(count)
     cut = round(count * share)
     if not 0 < cut < count:
-        raise InputError(Problem(f"of {count} samples leaves one side empty, got {share}", "dataset.validation"))
+        raise InputError(
+            Problem(f"of {count} samples leaves one side empty, got {share}", "dataset.validation")
+        )
     return np.sort(order[cut:]), np.sort(order[:cut])
 
 
@@ -154,7 +156,9 @@ def _ledger(
 
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
     for capacity in np.unique(ledger.capacity):
-        workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses is an input error now
+        workload_of(
+            float(capacity), int(samples[0])
+        )  # a capacity that the strategy refuses is an input error now
     return ledger
 
 
@@ -162,7 +166,8 @@ def _untrained_layers(ledger: Ledger) -> list[str]:
     """Layers that no device is deep enough to train (algorithms 3.2)."""
     strategy, structure = ledger.strategy, ledger.structure
     submodels = [
-        strategy.assign({}, structure, Context(0, 0, 0, float(capacity))) for capacity in np.unique(ledger.capacity)
+        strategy.assign({}, structure, Context(0, 0, 0, float(capacity)))
+        for capacity in np.unique(ledger.capacity)
     ]
     deepest = min(submodel.first_layer for submodel in submodels)
     if deepest == 0:
@@ -247,7 +252,9 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
         learner=learner,
         streams=Streams(scenario.seeds.timing),
         stop=_stop_rule(scenario),
-        evaluation=EvaluationPlan(every_rounds=scenario.evaluate.every.rounds, every_s=scenario.evaluate.every.seconds),
+        evaluation=EvaluationPlan(
+            every_rounds=scenario.evaluate.every.rounds, every_s=scenario.evaluate.every.seconds
+        ),
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(scenario.execution.threads)
@@ -286,7 +293,9 @@ def _check_timing_only(scenario: Scenario) -> None:
     stop = scenario.stop
     if stop.rounds is None and stop.time is None and stop.dispatches is None:
         raise InputError(
-            Problem("is the only stop, and --timing-only measures no accuracy; add rounds or time", "stop.target")
+            Problem(
+                "is the only stop, and --timing-only measures no accuracy; add rounds or time", "stop.target"
+            )
         )
     for key, part in (("coordination", scenario.coordination), ("selection", scenario.selection)):
         if part.reads_loss:
@@ -356,7 +365,9 @@ def federation(parts: Parts) -> Federation:
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
         weights={
-            name: value.detach().to(options.device, _DTYPES[options.precision] if value.is_floating_point() else None).clone()
+            name: value.detach()
+            .to(options.device, _DTYPES[options.precision] if value.is_floating_point() else None)
+            .clone()
             for name, value in network.state_dict().items()
         },
     )
@@ -375,5 +386,3 @@ def _placer(device: str, dtype: torch.dtype) -> Callable[[NDArray[Any], NDArray[
         return Samples(torch.from_numpy(x).to(device, dtype), torch.from_numpy(y).to(device))
 
     return place
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from edgesim.experiment import Parts, execute, federation
 from edgesim.learner import Order, Workload
 from edgesim.submodels._submodel import Context
 
+_TRIAL_ROUNDS = 10
 _REPEATS = 3  # visits timed per sub-model, after one that makes its plan
 
 
@@ -68,6 +69,21 @@ class HostEstimate:
     round_wall_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class VariantPlan:
+    """What `edgesim plan` tells about one variant."""
+
+    variant: str
+    classes: tuple[ClassPlan, ...]
+    host: HostEstimate
+    notes: tuple[str, ...]
+
+
+def plan(parts: Parts, variant: str) -> VariantPlan:
+    """Work out the plan of one variant."""
+    return VariantPlan(variant, tuple(class_plans(parts)), estimate_host(parts), parts.notes)
+
+
 def class_plans(parts: Parts) -> list[ClassPlan]:
     """One row per fleet entry and capacity, in the order of the fleet."""
     groups, capacity = parts.fleet.group, parts.ledger.capacity
@@ -113,9 +129,7 @@ def estimate_host(parts: Parts) -> HostEstimate:
     """Time a few real visits and an evaluation here, and multiply by what the timeline asks for."""
     stop = parts.scenario.stop
     bounded = stop.rounds is not None or stop.time is not None or stop.dispatches is not None
-    limit = {} if bounded else {"rounds": 10}
-    trial = parts if bounded else _limited(parts, limit)
-    timeline = execute(trial, timing_only=True).tables
+    timeline = execute(parts if bounded else _ending(parts), timing_only=True).tables
     rows = timeline["dispatches"]
     merged = [place for place, outcome in enumerate(rows["outcome"]) if outcome == "aggregated"]
     devices = [rows["device"][place] for place in merged]
@@ -131,10 +145,9 @@ def estimate_host(parts: Parts) -> HostEstimate:
     )
 
 
-def _limited(parts: Parts, limit: dict[str, int]) -> Parts:
-    from dataclasses import replace
-
-    stop = parts.scenario.stop.model_copy(update=limit)
+def _ending(parts: Parts) -> Parts:
+    """The same with a few rounds, where only a target ends the run."""
+    stop = parts.scenario.stop.model_copy(update={"rounds": _TRIAL_ROUNDS})
     return replace(parts, scenario=parts.scenario.model_copy(update={"stop": stop}))
 
 

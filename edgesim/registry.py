@@ -1,7 +1,8 @@
 """Components: room and file name, or `module:Class`, to the thing that a scenario names.
 
-In an extension room every file is one component. Its file name is its YAML name, the fields of its one component
-class are its YAML keys. Nothing has to be listed anywhere: a new file is found by being there.
+In an extension room every file is one component. Its file name is its YAML name, the fields of its one
+component class are its YAML keys. Nothing has to be listed anywhere: a new file is found by being there. A
+user's own component lies in a module beside the scenario, or in any that is installed: `module:Class`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
-from edgesim.errors import did_you_mean
+from edgesim.errors import did_you_mean, show_value
 
 T = TypeVar("T")
 
@@ -28,7 +31,7 @@ _WRONG = "?"  # the tag of what names nothing; a discriminator itself may not ra
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def component(cls: type[T]) -> type[T]:
-    """Make a class a component: frozen, keyword-only, its fields are its YAML keys and no others are accepted."""
+    """Make a class a component: frozen, keyword-only, its fields are its YAML keys. A list is a tuple here."""
     made = dataclass(frozen=True, kw_only=True)(cls)
     made.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
     return made
@@ -53,7 +56,7 @@ def builtin(room: str, name: str) -> type[Any]:
     found = [
         member
         for _, member in inspect.getmembers(module, inspect.isclass)
-        if member.__module__ == module.__name__ and "__pydantic_config__" in vars(member)
+        if member.__module__ == module.__name__ and _is_component(member)
     ]
     if len(found) != 1:
         raise LookupError(f"edgesim/{room}/{name}.py defines {len(found)} component classes, not one")
@@ -61,7 +64,7 @@ def builtin(room: str, name: str) -> type[Any]:
 
 
 def name_of(instance: object) -> str:
-    """The name by which a scenario asks for this component: its file, or `module:Class` outside the package."""
+    """The name by which a scenario asks for this component: its file, or `module:Class`."""
     target = getattr(instance, "component_name", None)
     if isinstance(target, str):
         return target
@@ -70,38 +73,69 @@ def name_of(instance: object) -> str:
     return module if package.startswith("edgesim.") else f"{cls.__module__}:{cls.__qualname__}"
 
 
-def load_target(target: str) -> Any:
+def load_target(target: str, beside: Path | None = None) -> Any:
     """What `module:Class` names.
 
+    Args:
+        target: the name.
+        beside: folder of the scenario, where modules are found too; what is installed comes first.
+
     Raises:
-        ValueError: the module cannot be imported or holds no such name; the message says which.
+        ValueError: the module cannot be imported or holds no such name; the message says which. Other errors
+            that a user's module raises while it is imported are passed on, with their traceback.
     """
     module_name, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ValueError(f"must be module:Class, got {show_value(target)}")
+    if beside is not None and str(beside) not in sys.path:
+        sys.path.append(str(beside))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise ValueError(f'cannot import module "{module_name}" of "{target}": {error}') from error
+    if beside is not None:
+        _check_origin(module_name.partition(".")[0], beside)
     if not hasattr(module, attribute):
         hint = did_you_mean(attribute, vars(module))
-        raise ValueError(f'module "{module_name}" has no "{attribute}"{hint}')
+        raise ValueError(f'module "{module_name}" has no {show_value(attribute)}{hint}')
     return getattr(module, attribute)
 
 
-def _user_component(room: str, given: object) -> Any:
-    """Build a component that lives outside the package from its mapping."""
+def _check_origin(package: str, beside: Path) -> None:
+    """A process knows one module of a name. Another than the one beside the scenario must not stand in for it."""
+    wanted = [path for path in (beside / f"{package}.py", beside / package / "__init__.py") if path.is_file()]
+    loaded = getattr(sys.modules[package], "__file__", None) or "built into Python"
+    if wanted and Path(loaded).resolve() not in [path.resolve() for path in wanted]:
+        raise ValueError(
+            f'"{package}" lies beside the scenario, but Python has another one ({loaded}): rename it'
+        )
+
+
+def _user_component(room: str, base: type[Any], given: Any, beside: Path | None) -> Any:
+    """Take in a component that lives outside the package: an instance, or its name with parameters."""
+    if isinstance(given, base):
+        return given
     target, parameters = _split(given)
-    loaded = load_target(target)
-    if "__pydantic_config__" in getattr(loaded, "__dict__", {}):
-        try:
-            return TypeAdapter(loaded).validate_python(parameters, strict=False)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f'"{target}": {key}: {first["msg"]}') from error
-    adapter = _user_adapter(room)
-    if adapter is None:
-        raise ValueError(f'"{target}" is no component: decorate the class with edgesim.registry.component')
-    return adapter(target, loaded, parameters)
+    loaded = load_target(target, beside)
+    if not _is_component(loaded):
+        adapter = _user_adapter(room)
+        if adapter is None:
+            raise ValueError(
+                f'"{target}" is no component: decorate the class with edgesim.registry.component'
+            )
+        return adapter(target, loaded, parameters)
+    if not issubclass(loaded, base):
+        raise ValueError(f'"{target}" must be derived from {base.__module__}.{base.__qualname__}')
+    known = [field.name for field in fields(loaded)]
+    unknown = [key for key in parameters if key not in known]
+    if unknown:
+        hint = did_you_mean(unknown[0], known)
+        raise ValueError(f'"{target}" has no parameter "{unknown[0]}"{hint} (parameters: {", ".join(known)})')
+    return TypeAdapter(loaded).validate_python(parameters)
+
+
+def _is_component(loaded: object) -> bool:
+    return isinstance(loaded, type) and "__pydantic_config__" in vars(loaded)
 
 
 def _user_adapter(room: str) -> Callable[[str, Any, Mapping[str, Any]], Any] | None:
@@ -117,7 +151,14 @@ def _split(given: object) -> tuple[str, dict[str, Any]]:
     if isinstance(given, str):
         return given, {}
     assert isinstance(given, dict)
-    return given["name"], {key: value for key, value in given.items() if key != "name"}
+    return given["name"], {key: _frozen(value) for key, value in given.items() if key != "name"}
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples: a component is frozen, and strict validation takes no list for a tuple."""
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return {key: _frozen(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)
@@ -134,34 +175,42 @@ class Named:
     what: str
     room: str | None = None
 
-    def __get_pydantic_core_schema__(  # noqa: D102  (called by pydantic)
+    def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         classes = self.choices()
-        by_class = {cls: name for name, cls in classes.items()}
         choices: dict[Any, core_schema.CoreSchema] = {
             name: self._choice(name, cls, handler) for name, cls in classes.items()
         }
-        if self.room is not None:
-            room = self.room
-            choices[_USER] = core_schema.no_info_plain_validator_function(
-                lambda given: _user_component(room, given),
-                serialization=core_schema.plain_serializer_function_ser_schema(_dump_user),
-            )
-
         choices[_WRONG] = core_schema.no_info_plain_validator_function(
             lambda given: self._refuse(given, classes)
         )
+        if self.room is not None:
+            choices[_USER] = self._user_choice(self.room, source)
+        return core_schema.tagged_union_schema(choices, discriminator=self._tagger(classes, source))
+
+    def _tagger(self, classes: Mapping[str, type[Any]], base: Any) -> Callable[[Any], str]:
+        by_class = {cls: name for name, cls in classes.items()}
 
         def tag(given: Any) -> str:
-            if not isinstance(given, str | dict):
-                return by_class.get(type(given), _USER if self.room is not None else _WRONG)
-            name = given if isinstance(given, str) else given.get("name")
+            if type(given) in by_class:
+                return by_class[type(given)]
+            name = given.get("name") if isinstance(given, dict) else given
             if isinstance(name, str) and name in classes:
                 return name
-            return _USER if self.room is not None and isinstance(name, str) and ":" in name else _WRONG
+            outside = ":" in name if isinstance(name, str) else isinstance(given, base)
+            return _USER if self.room is not None and outside else _WRONG
 
-        return core_schema.tagged_union_schema(choices, discriminator=tag)
+        return tag
+
+    @staticmethod
+    def _user_choice(room: str, base: type[Any]) -> core_schema.CoreSchema:
+        def build(given: Any, info: ValidationInfo) -> Any:
+            return _user_component(room, base, given, (info.context or {}).get("folder"))
+
+        return core_schema.with_info_plain_validator_function(
+            build, serialization=core_schema.plain_serializer_function_ser_schema(_dump_user)
+        )
 
     def _choice(self, name: str, cls: type[Any], handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         def parameters(given: Any) -> Any:
@@ -187,36 +236,38 @@ class Named:
         elif isinstance(given, dict):
             text = f"needs a name, one of: {', '.join(classes)}"
         else:
-            text = f"must be a name or a mapping with a name, got {given!r}"
+            text = f"must be a name or a mapping with a name, got {show_value(given)}"
         raise PydanticCustomError("component", "{text}", {"text": text})
 
-    def __get_pydantic_json_schema__(  # noqa: D102  (called by pydantic)
+    def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        choices = cast(dict[str, Any], schema)["choices"]
-        known = [self._describe(name, cls, choices[name], handler) for name, cls in self.choices().items()]
-        user = {
-            "type": "object",
-            "properties": {"name": {"type": "string", "pattern": ":"}},
-            "required": ["name"],
-        }
-        return {"anyOf": [*known, *([{"type": "string", "pattern": ":"}, user] if self.room else [])]}
-
-    def _describe(
-        self, name: str, cls: type[Any], choice: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        inner = handler.resolve_ref_schema(handler(choice))
-        needed = [field.name for field in fields(cls) if _needed(field)]
-        mapping = {
-            **inner,
-            "properties": {"name": {"const": name}, **inner.get("properties", {})},
-            "required": ["name", *needed],
-        }
-        return mapping if needed else {"anyOf": [{"const": name}, mapping]}
+        options = [option for name, cls in self.choices().items() for option in _described(name, cls)]
+        if self.room is not None:
+            outside = {"type": "string", "pattern": ":"}
+            options += [outside, {"type": "object", "properties": {"name": outside}, "required": ["name"]}]
+        return {"anyOf": options}
 
 
-def _needed(field: Any) -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
+def _described(name: str, cls: type[Any]) -> list[dict[str, Any]]:
+    """JSON Schemas of a component: its mapping, and its bare name where no parameter is needed."""
+    schema = TypeAdapter(cls).json_schema()
+    mapping = _inlined(schema, schema.get("$defs", {}))
+    mapping["properties"] = {"name": {"const": name}, **mapping.get("properties", {})}
+    needed = mapping.get("required", [])
+    mapping["required"] = ["name", *needed]
+    return [mapping] if needed else [{"const": name}, mapping]
+
+
+def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
+    """A schema without references, so that it can stand inside another."""
+    if isinstance(node, list):
+        return [_inlined(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _inlined(definitions[node["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in node.items() if key != "$defs"}
 
 
 def _dump_user(value: Any) -> dict[str, Any]:
@@ -225,5 +276,5 @@ def _dump_user(value: Any) -> dict[str, Any]:
 
 
 def in_room(room: str, what: str) -> Named:
-    """Marks a field that names a component of a room: `Annotated[Base, in_room("submodels", "submodel")]`."""
+    """Marks a field that names a component of a room, as in `Annotated[Base, in_room("models", "model")]`."""
     return Named(lambda: {name: builtin(room, name) for name in names(room)}, what, room)

@@ -1,8 +1,8 @@
 """Named random streams: whoever draws says what for, for which device and for which visit.
 
 A draw depends on (seed, purpose, key) alone, never on how many draws came before. So another device, another
-coordination policy or another order of events leaves every other draw as it was, and two variants with the same
-seed meet the same data order, jitter and slowdowns (common random numbers).
+coordination policy or another order of events leaves every other draw as it was, and two variants with the
+same seed meet the same data order, jitter and slowdowns (common random numbers).
 """
 
 from __future__ import annotations
@@ -40,11 +40,18 @@ class Streams:
     seed: int
 
     def bits(self, purpose: str, *key: ArrayLike) -> NDArray[np.uint64]:
-        """64 random bits for each element of the broadcast integer keys, by counter-based hashing."""
+        """64 random bits for each element of the broadcast integer keys, by counter-based hashing.
+
+        Raises:
+            TypeError: a key is not made of integers.
+        """
         with np.errstate(over="ignore"):
             state = np.asarray(_root(self.seed, purpose))
             for part in key:
-                state = _mix(state ^ np.asarray(part).astype(np.uint64))
+                numbers = np.asarray(part)
+                if numbers.dtype.kind not in "iu":
+                    raise TypeError(f"a key is made of integers, got {part!r}")
+                state = _mix(state ^ numbers.astype(np.uint64))
             return _mix(state)
 
     def uniform(self, purpose: str, *key: ArrayLike) -> NDArray[np.float64]:
@@ -55,7 +62,7 @@ class Streams:
         return ((self.bits(purpose, *key) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
     def generator(self, purpose: str, *key: int) -> np.random.Generator:
-        """A NumPy generator of its own, for draws that are more than a number per key (permutations, batches)."""
+        """A NumPy generator of its own, for draws of more than a number per key, such as permutations."""
         text = "\0".join(str(part) for part in (self.seed, purpose, *key))
         digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))

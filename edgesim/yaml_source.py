@@ -1,7 +1,7 @@
 """YAML in, validated model out, and for everything that is wrong the file, the line, the key and the remedy.
 
-The YAML that we read is the plain part of YAML 1.2: mappings, lists, text, numbers, true, false and null. Aliases,
-anchors, tags and duplicate keys are refused; `yes`, `no` and `on` are text; `1e-3` is a number.
+The YAML that we read is the plain part of YAML 1.2: mappings, lists, text, numbers, true, false and null.
+Aliases, anchors, tags and duplicate keys are refused; keys, `yes` and `on` are text; `1e-3` is a number.
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import yaml
-from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import Field, TypeAdapter, ValidationError
 
-from edgesim.errors import InputError, Problem, did_you_mean
-
-if TYPE_CHECKING:
-    import pint
+from edgesim.errors import InputError, Problem, did_you_mean, show_value
+from edgesim.units import NUMBER
+from edgesim.units import Quantity as Quantity
 
 T = TypeVar("T")
-Path_ = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 
 MAXIMUM_BYTES = 1 << 20
 MAXIMUM_DEPTH = 50
+MAXIMUM_DIGITS = 30
 MAXIMUM_COUNT = 100_000_000
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
-_INTEGER = re.compile(r"[-+]?\d+")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where PyYAML has it
+_NUMBER = re.compile(NUMBER)
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # escapes such as "\0" give them
+_PLAIN_KEY = re.compile(r"[\w./-]{1,60}")
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -44,9 +45,9 @@ class Source:
 
     name: str
     data: Any
-    places: Mapping[Path_, str]
+    places: Mapping[KeyPath, str]
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: KeyPath) -> str:
         """The place of a path, or of the nearest enclosing one that is written in the file."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.places:
@@ -62,7 +63,7 @@ def read(path: Path, name: str | None = None) -> Source:
         name: how messages call it; the path as given where absent.
 
     Raises:
-        InputError: it cannot be read, is larger than 1 MiB, is not UTF-8 text or not the YAML described above.
+        InputError: it cannot be read, is larger than 1 MiB, is no UTF-8 text or not the YAML described above.
     """
     shown = name or str(path)
     try:
@@ -73,11 +74,10 @@ def read(path: Path, name: str | None = None) -> Source:
     if len(raw) > MAXIMUM_BYTES:
         raise InputError(Problem("is larger than 1 MiB and was not parsed", place=shown))
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(
-            Problem(f"is not text in UTF-8 (byte {error.start}); is it a YAML file?", place=shown)
-        ) from error
+        place = f"{shown}:{raw[: error.start].count(10) + 1}"
+        raise InputError(Problem("is not text in UTF-8; is it a YAML file?", place=place)) from error
     return parse(text, shown)
 
 
@@ -85,102 +85,130 @@ def parse(text: str, name: str) -> Source:
     """Parse YAML text.
 
     Raises:
-        InputError: with every alias, anchor, tag and duplicate key, or the one syntax error.
+        InputError: with every alias, anchor, tag and duplicate key up to the first syntax error, and that.
     """
+    builder = _Builder(name, yaml.parse(text, Loader=_LOADER))
     try:
-        problems = [Problem(message, place=f"{name}:{line}") for line, message in _refused_events(text)]
-        if problems:
-            raise InputError(*problems)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = builder.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
-        raise InputError(
-            Problem(f"is not valid YAML: {error.problem or error.context}", place=place)
-        ) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(Problem(f"is not valid YAML: {str(error).splitlines()[0]}", place=name)) from error
-    except RecursionError as error:
-        raise InputError(Problem("is nested too deeply", place=name)) from error
-    places: dict[Path_, str] = {(): f"{name}:1"}
-    data = None if root is None else _construct(root, (), name, places, problems)
-    if problems:
-        raise InputError(*problems)
-    return Source(name, data, places)
+        message = f"is not valid YAML: {error.problem or error.context}"
+        builder.problems.append(Problem(message, place=place))
+    except (yaml.YAMLError, UnicodeEncodeError) as error:
+        message = f"is not valid YAML: {str(error).splitlines()[0]}"
+        builder.problems.append(Problem(message, place=name))
+    if builder.problems:
+        raise InputError(*builder.problems)
+    return Source(name, data, builder.places)
 
 
-def _refused_events(text: str) -> Iterator[tuple[int, str]]:
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent):
-            yield line, f'alias "*{event.anchor}" is not accepted: write the value out'
-        elif isinstance(event, yaml.NodeEvent) and event.anchor is not None:
-            yield line, f'anchor "&{event.anchor}" is not accepted: write the value out'
-        if getattr(event, "tag", None) is not None:
-            yield line, f'tag "{event.tag}" is not accepted: write plain values'
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAXIMUM_DEPTH:
-                yield line, f"is nested more than {MAXIMUM_DEPTH} levels deep"
-                return
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+@dataclass
+class _Builder:
+    """Makes plain data of YAML events, notes where everything stands, and collects what is refused."""
 
+    name: str
+    events: Iterator[yaml.Event]
+    places: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
 
-def _construct(
-    node: yaml.Node, path: Path_, name: str, places: dict[Path_, str], problems: list[Problem]
-) -> Any:
-    places.setdefault(path, f"{name}:{node.start_mark.line + 1}")
-    if isinstance(node, yaml.ScalarNode):
-        return _scalar(node, path, f"{name}:{node.start_mark.line + 1}", problems)
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(item, (*path, index), name, places, problems) for index, item in enumerate(node.value)
-        ]
-    assert isinstance(node, yaml.MappingNode)
-    mapping: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        place = f"{name}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            problems.append(Problem("a key must be plain text", show_path(path), place))
-            continue
-        key = key_node.value
-        inner = (*path, key)
-        if key in mapping:
-            problems.append(Problem("is given twice; keep one", show_path(inner), place))
-            continue
-        places[inner] = place
-        mapping[key] = _construct(value_node, inner, name, places, problems)
-    return mapping
-
-
-def _scalar(node: yaml.ScalarNode, path: Path_, place: str, problems: list[Problem]) -> Any:
-    text: str = node.value
-    if node.style is not None:
-        return text
-    if text in ("", "~", "null"):
-        return None
-    if text in ("true", "false"):
-        return text == "true"
-    if _INTEGER.fullmatch(text):
-        if len(text) > 30:
-            problems.append(Problem(f"is absurdly large: {text[:12]}...", show_path(path), place))
+    def document(self) -> Any:
+        """The data of the one document; null where there is none."""
+        self.places[()] = f"{self.name}:1"
+        starts = (event for event in self.events if isinstance(event, yaml.DocumentStartEvent))
+        if next(starts, None) is None:
             return None
-        return int(text)
-    if _NUMBER.fullmatch(text):
-        number = float(text)
-        if math.isinf(number):
-            problems.append(Problem(f"is no finite number: {text}", show_path(path), place))
-        return number
-    return text
+        data = self._node(next(self.events), ())
+        second = next(starts, None)
+        if second is not None:
+            self._refuse(second, (), "starts a second document; keep one")
+        return data
+
+    def _refuse(self, event: yaml.Event, path: KeyPath, message: str) -> None:
+        self.problems.append(Problem(message, show_path(path), self._place(event)))
+
+    def _place(self, event: yaml.Event) -> str:
+        return f"{self.name}:{event.start_mark.line + 1}"  # type: ignore[union-attr]  # every event has one
+
+    def _node(self, event: yaml.Event, path: KeyPath) -> Any:
+        self.places.setdefault(path, self._place(event))
+        self._refuse_markup(event, path)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
+        if isinstance(event, yaml.CollectionStartEvent) and len(path) >= MAXIMUM_DEPTH:
+            self._refuse(event, (), f"is nested more than {MAXIMUM_DEPTH} levels deep")
+            raise InputError(*self.problems)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        return None  # an alias, which was refused
+
+    def _refuse_markup(self, event: yaml.Event, path: KeyPath) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, path, f'alias "*{event.anchor}" is not accepted: write the value out')
+        elif isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            self._refuse(event, path, f'anchor "&{event.anchor}" is not accepted: write the value out')
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self._refuse(event, path, f'tag "{tag}" is not accepted: write plain values')
+
+    def _sequence(self, path: KeyPath) -> list[Any]:
+        items: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self._node(event, (*path, len(items))))
+        return items
+
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                self._node(event, (*path, "?"))
+                self._refuse(event, path, "a key must be plain text")
+                self._node(next(self.events), (*path, "?"))
+                continue
+            inner = (*path, self._text(event, path))
+            self._refuse_markup(event, inner)
+            if event.value in mapping:
+                self._refuse(event, inner, "is given twice; keep one")
+            self.places.setdefault(inner, self._place(event))
+            mapping[event.value] = self._node(next(self.events), inner)
+        return mapping
+
+    def _text(self, event: yaml.ScalarEvent, path: KeyPath) -> str:
+        text: str = event.value
+        if _NO_TEXT.search(text):
+            self._refuse(event, path, f"{show_value(text)} holds a character that is no text")
+        return text
+
+    def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> Any:
+        text = self._text(event, path)
+        if event.style not in (None, ""):
+            return text
+        if text in ("", "~", "null"):
+            return None
+        if text in ("true", "false"):
+            return text == "true"
+        if _INTEGER.fullmatch(text):
+            if len(text) <= MAXIMUM_DIGITS:
+                return int(text)
+            self._refuse(event, path, f"is absurdly large: {text[:12]}...")
+        elif _NUMBER.fullmatch(text):
+            number = float(text)
+            if math.isinf(number):
+                self._refuse(event, path, f"is no finite number: {show_value(text)}")
+            return number
+        return text
 
 
-def show_path(path: Path_) -> str:
+def show_path(path: KeyPath) -> str:
     """A path as people write it: `fleet[1].profile`."""
     shown = ""
     for part in path:
-        shown += f"[{part}]" if isinstance(part, int) else f".{part}" if shown else part
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            shown += ("." if shown else "") + (part if _PLAIN_KEY.fullmatch(part) else show_value(part))
     return shown
 
 
@@ -195,10 +223,9 @@ def validate(source: Source, kind: type[T] | TypeAdapter[T], context: Mapping[st
     """
     adapter: TypeAdapter[T] = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
     if not isinstance(source.data, dict):
-        given = "empty" if source.data is None else f"a {type(source.data).__name__}"
-        raise InputError(
-            Problem(f"must be a mapping of keys to values, but it is {given}", place=source.place(()))
-        )
+        given = "it is empty" if source.data is None else f"got {show_value(source.data)}"
+        message = f"must be a mapping of keys to values, but {given}"
+        raise InputError(Problem(message, place=source.place(())))
     try:
         return adapter.validate_json(json.dumps(source.data), context=dict(context or {}))
     except ValidationError as error:
@@ -212,42 +239,47 @@ def _explain(found: dict[str, Any], source: Source, schema: dict[str, Any]) -> P
     return Problem(_message(found, path, source.data, schema), show_path(path), source.place(path))
 
 
-def _written_path(loc: Path_, data: Any, *, missing: bool) -> Path_:
+def _written_path(loc: KeyPath, data: Any, *, missing: bool) -> KeyPath:
     """The location without the tags of unions, which are not written in the file."""
     path: list[str | int] = []
-    for index, part in enumerate(loc):
-        if isinstance(data, dict) and part in data:
+    for part in loc:
+        if _holds(data, part):
             data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        elif missing and index == len(loc) - 1:
-            pass
-        else:
-            continue
-        path.append(part)
-    return tuple(path)
+            path.append(part)
+    return (*path, loc[-1]) if missing else tuple(path)
 
 
-def _message(found: dict[str, Any], path: Path_, data: Any, schema: dict[str, Any]) -> str:
+def _holds(data: Any, part: str | int) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
+
+
+_EXTRA = ("extra_forbidden", "unexpected_keyword_argument")
+_OURS = ("value_error", "component", "quantity")  # messages that are whole sentences already
+_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid dictionary": "a mapping"}
+
+
+def _message(found: dict[str, Any], path: KeyPath, data: Any, schema: dict[str, Any]) -> str:
     kind = found["type"]
-    if kind in ("missing", "missing_argument", "missing_keyword_only_argument"):
+    if kind.startswith("missing"):
         return "is missing, and it is required"
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+    if kind in _EXTRA:
         allowed = sorted(_allowed_keys(path[:-1], data, schema))
         return f"unknown key{did_you_mean(str(path[-1]), allowed)} (allowed: {', '.join(allowed)})"
-    text = str(found["msg"]).removeprefix("Value error, ")
-    if kind in ("value_error", "component", "quantity"):
-        return text
-    text = text.removeprefix("Input should be ")
-    return f"must be {text}, got {_short(found['input'])}"
+    text = str(found["msg"])
+    if kind in _OURS:
+        return text.removeprefix("Value error, ")
+    wanted = re.sub(r"^\w+ should (be )?", "", text).partition(", ")[0]
+    wanted = wanted.removesuffix(" after validation")
+    hint = ""
+    if kind == "literal_error":
+        hint = did_you_mean(str(found["input"]), re.findall("'(.*?)'", found["ctx"]["expected"]))
+    be = "" if wanted.startswith(("have ", "match ")) else "be "
+    return f"must {be}{_WORDS.get(wanted, wanted)}, got {show_value(found['input'])}{hint}"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _allowed_keys(path: Path_, data: Any, root: dict[str, Any]) -> set[str]:
+def _allowed_keys(path: KeyPath, data: Any, root: dict[str, Any]) -> set[str]:
     """The keys that the schema allows in the mapping at a path."""
     nodes = [root]
     for part in path:
@@ -288,107 +320,7 @@ def _options(node: dict[str, Any], data: Any, root: dict[str, Any]) -> Iterator[
         yield node
 
 
-# ------------------------------------------------------------------------------------------- quantities
-
-
-@cache
-def _units() -> pint.UnitRegistry[float]:
-    """The units that edgesim knows. Bits and operations have dimensions of their own, so that MHz is no rate.
-
-    Prefixes are spelt out per unit: with pint's own, `mbit/s` would be millibits.
-    """
-    import pint
-
-    registry: pint.UnitRegistry[float] = pint.UnitRegistry(None)
-    lines = ["second = [time] = s", "minute = 60 * second = min", "hour = 3600 * second = h"]
-    lines += ["day = 86400 * second = d", "ms = 1e-3 * second", "us = 1e-6 * second", "ns = 1e-9 * second"]
-    lines += ["bit = [information]", "byte = 8 * bit = B", "flop = [computation] = FLOP"]
-    lines += ["joule = [energy] = J", "watt = joule / second = W", "mJ = 1e-3 * joule", "mW = 1e-3 * watt"]
-    lines += ["Wh = 3600 * joule", "kJ = 1e3 * joule", "kW = 1e3 * watt", "uW = 1e-6 * watt"]
-    for prefix, power in (("k", 3), ("M", 6), ("G", 9), ("T", 12)):
-        lines += [f"{prefix}bit = 1e{power} * bit", f"{prefix}B = 1e{power} * byte"]
-        lines += [f"{prefix}FLOP = 1e{power} * flop"]
-    for prefix, power in (("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)):
-        lines += [f"{prefix}bit = {2**power} * bit", f"{prefix}B = {2**power} * byte"]
-    registry.load_definitions(lines)
-    return registry
-
-
-_QUANTITY = re.compile(rf"\s*({_NUMBER.pattern})\s*([A-Za-z]+(?:\s*/\s*[A-Za-z]+)?)\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """Marks a float that is written with its unit and held in the base unit.
-
-    Attributes:
-        base: the base unit, as in `bit/s`.
-        example: how a user writes one.
-        zero: whether zero is accepted.
-    """
-
-    base: str
-    example: str
-    zero: bool = True
-
-    def parse(self, given: Any) -> float:
-        """The quantity in base units.
-
-        Raises:
-            PydanticCustomError: not a finite, non-negative number with a unit of the right dimension.
-        """
-        if isinstance(given, bool) or not isinstance(given, str | int | float):
-            raise self._refuse(f"must be a quantity such as {self.example}, got {_short(given)}")
-        if not isinstance(given, str):
-            raise self._refuse(f"needs a unit, as in {self.example}; got the bare number {given}")
-        match = _QUANTITY.fullmatch(given)
-        if match is None:
-            raise self._refuse(f'must be a number and a unit, as in {self.example}; got "{given[:60]}"')
-        number, unit = float(match[1]), match[match.lastindex or 0].replace(" ", "")
-        value = number * self._factor(unit, given)
-        if not math.isfinite(value) or value < 0 or (value == 0 and not self.zero):
-            wanted = "zero or more" if self.zero else "more than zero"
-            raise self._refuse(f'must be finite and {wanted}, got "{given[:60]}"')
-        return value
-
-    def _factor(self, unit: str, given: str) -> float:
-        import pint
-
-        registry = _units()
-        try:
-            return float(registry.Quantity(1.0, unit).to(self.base).magnitude)
-        except pint.UndefinedUnitError:
-            known = sorted(str(name) for name in registry._units if len(str(name)) < 12)
-            parts = [part for part in unit.split("/") if part not in known]
-            hint = did_you_mean(parts[0], known) if parts else ""
-            raise self._refuse(
-                f'unknown unit "{unit}" in "{given[:60]}"{hint} (as in {self.example})'
-            ) from None
-        except pint.DimensionalityError:
-            raise self._refuse(
-                f'"{given[:60]}" has the wrong dimension; wanted is one like {self.example}'
-            ) from None
-
-    def show(self, value: float) -> str:
-        """The quantity as a scenario file writes it, without loss."""
-        return f"{value!r} {self.base}"
-
-    @staticmethod
-    def _refuse(message: str) -> PydanticCustomError:
-        return PydanticCustomError("quantity", "{text}", {"text": message})
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ARG002, D102
-        return core_schema.no_info_plain_validator_function(
-            self.parse,
-            serialization=core_schema.plain_serializer_function_ser_schema(self.show),
-        )
-
-    def __get_pydantic_json_schema__(  # noqa: D102  (called by pydantic)
-        self,
-        schema: core_schema.CoreSchema,
-        handler: GetJsonSchemaHandler,  # noqa: ARG002
-    ) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{_QUANTITY.pattern}$", "examples": [self.example]}
+# ------------------------------------------------------------------------------------------ field types
 
 
 Seconds = Annotated[float, Quantity("s", "30 s")]

@@ -1,5 +1,7 @@
 """How updates become the next version of the model: one pass, in dispatch order, nothing kept per client.
 
+Symbols of algorithms 1.6:
+
     W     the model before            `weights`
     w_i   what client i returned      `update.values`
     m_i   where client i trained      `update.masks` (absent: the whole tensor)
@@ -77,7 +79,9 @@ class Sums:
                 delta = delta.mul_(mask)
                 share = mask.to(delta.dtype).mul_(update.weight)
             moved = self.moved.get(name)
-            self.moved[name] = delta.mul_(update.weight) if moved is None else moved.add_(delta, alpha=update.weight)
+            self.moved[name] = (
+                delta.mul_(update.weight) if moved is None else moved.add_(delta, alpha=update.weight)
+            )
             before = self.covered.get(name)
             self.covered[name] = share if before is None else before + share
 

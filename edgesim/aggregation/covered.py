@@ -1,9 +1,9 @@
-"""Coverage-normalised average (MA of algorithms 1.6): each coordinate is the average over those who trained it.
+"""Coverage-normalised average (MA of algorithms 1.6): each coordinate averages over those who trained it.
 
     W+ = W + [cov > 0] sum_i a_i m_i (w_i - W) / sum_i a_i m_i
 
-With whole masks this is FedAvg (McMahan et al. 2017); with FedPMT's suffixes it is its layer-wise average, as each
-layer is divided by the weight of those who trained it.
+With whole masks this is FedAvg (McMahan et al. 2017); with FedPMT's suffixes it is its layer-wise average, as
+each layer is divided by the weight of those who trained it.
 """
 
 from __future__ import annotations

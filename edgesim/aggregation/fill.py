@@ -1,5 +1,7 @@
 """Fill-then-average (GA of algorithms 1.6): what a client did not train counts as the old global value.
 
+In symbols (see `_aggregator`):
+
     W+ = W + sum_i a_i m_i (w_i - W) / sum_i a_i
 """
 

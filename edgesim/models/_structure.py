@@ -1,7 +1,8 @@
 """What a network is made of, read from one forward pass: its layers in execution order and what each costs.
 
-Nothing here knows an architecture. The operators that run are watched as they are dispatched: one that multiplies by
-a parameter makes a layer, a norm or a bias joins the layer before it, everything else carries the data on.
+Nothing here knows an architecture. The operators that run are watched as they are dispatched: one that
+multiplies by a parameter makes a layer, a norm or a bias joins the layer before it, everything else carries
+the data on.
 """
 
 from __future__ import annotations
@@ -98,9 +99,10 @@ class ModelStructure:
         return sum(layer.macs for layer in self.layers) + sum(product.macs for product in self.products)
 
     def backward_macs(self, first: int) -> int:
-        """Multiply-adds of one backward sample when layers from index `first` on are trained (algorithms 1.3).
+        """Multiply-adds of one backward sample when layers from index `first` on are trained.
 
-        A weight gradient for each trained layer; an input gradient where a trained layer lies upstream.
+        A weight gradient for each trained layer; an input gradient where a trained layer lies upstream
+        (algorithms 1.3).
         """
         weights = sum(layer.macs for layer in self.layers[first:])
         inputs = sum(layer.macs for layer in self.layers if reaches(layer.upstream, first))
@@ -216,7 +218,7 @@ class _Watcher(TorchDispatchMode):
         self._upstream: dict[int, frozenset[int]] = {}
         self._alive: list[Any] = []  # keeps ids unique while the pass is watched
 
-    def __torch_dispatch__(  # noqa: D105
+    def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -271,7 +273,7 @@ class _Watcher(TorchDispatchMode):
     def _cheap(
         self, func: Any, used: list[str], data: list[Tensor], outputs: list[Tensor], upstream: frozenset[int]
     ) -> frozenset[int]:
-        """A norm, a scale or an added bias joins the last layer; a look-up is a layer without multiply-adds."""
+        """A norm, a scale or an added bias joins the last layer; a look-up is a layer of no multiply-adds."""
         packet = func.overloadpacket
         if packet in _LOOKUPS:
             return self._add_layer("embedding", used, 0, data, outputs, upstream)

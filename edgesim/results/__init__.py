@@ -1,0 +1,1 @@
+"""What a run leaves behind: tables, summary, timeline, and the directory that holds them."""

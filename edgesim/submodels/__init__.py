@@ -1,0 +1,1 @@
+"""What each device trains: one method per file."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Rule:
     """Plain local training: the parameters as they are, the criterion on the network's output.
 
-    All three functions are pure, hold no branch on a tensor and give shapes that depend on shapes alone: they are
-    traced once and replayed. `aux` holds the tensors of one visit (a mask, an anchor) by name.
+    All three functions are pure, hold no branch on a tensor and give shapes that depend on shapes alone: they
+    are traced once and replayed. `aux` holds the tensors of one visit (a mask, an anchor) by name.
     """
 
     def view(self, params: Tensors, aux: Tensors) -> Tensors:  # noqa: ARG002  (a mask method reads aux)

@@ -1,6 +1,6 @@
 """What a device holds of the model and what it trains of that, and who decides it.
 
-*Held* and *trained* are separate (algorithms 1.1): a method may run the whole forward pass and train a part of it.
+*Held* and *trained* are separate (algorithms 1.1): a method may run the whole forward pass and train a part.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ class Context:
 
 @component
 class Fit:
-    """Fit the capacity per device: the largest on the ladder whose expected visit meets a target and fits in memory.
+    """Fit the capacity per device: the largest whose expected visit meets a target and fits in memory.
 
     Attributes:
-        target: seconds of a visit (download, compute, upload); absent: half of the slowest class's full-model visit.
+        target: seconds of a visit (download, compute, upload); absent: half of the slowest class's full-model
+            visit.
     """
 
     target: PositiveSeconds | None = None

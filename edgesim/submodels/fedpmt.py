@@ -1,6 +1,7 @@
-"""FedPMT (Wu et al., arXiv 2311.10002; algorithms 3.2): the whole forward pass, back-propagation cut off below a layer.
+"""FedPMT (Wu et al., arXiv 2311.10002; algorithms 3.2): the whole forward pass, a backward pass cut short.
 
-A device receives the whole model, trains the last `depth` layers, counted from the classifier, and sends those back.
+A device receives the whole model, trains the last `depth` layers, counted from the classifier, and sends them
+back.
 
     L    number of layers       `len(structure.layers)`
     s    first trained layer    `first_layer` = L - depth, counted from 0
@@ -27,7 +28,7 @@ class FedPMT(SubmodelStrategy):
     """Layer-wise partial training.
 
     Attributes:
-        depth: trained layers on every device; where absent, the fleet entry's `capacity`, or fitted per device.
+        depth: trained layers on every device; absent: the fleet entry's `capacity`, or fitted per device.
         fit: how it is fitted.
     """
 

@@ -1,0 +1,1 @@
+"""Local training, accounting and the learners of both kinds."""

@@ -1,4 +1,4 @@
-"""Passes over a traced graph of ATen operators: each takes a graph and rewrites it in place without changing results."""
+"""Passes over a traced graph of ATen operators: each rewrites it in place without changing results."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _transposed(graph: fx.Graph, node: fx.Node) -> fx.Node:
 
 
 def _fuse_bias(graph: fx.Graph) -> None:
-    """bias + bmm(a, b) as one baddbmm."""
+    """Bias + bmm(a, b) as one baddbmm."""
     for node in calls(graph, aten.add.Tensor):
         if len(node.args) != 2 or node.kwargs or not all(isinstance(arg, fx.Node) for arg in node.args):
             continue

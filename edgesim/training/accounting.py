@@ -1,4 +1,4 @@
-"""What a visit costs: bytes, operations and memory of a sub-model (algorithms 1.3 to 1.5), before anything is trained."""
+"""What a visit costs before anything is trained: bytes, operations and memory (algorithms 1.3 to 1.5)."""
 
 from __future__ import annotations
 

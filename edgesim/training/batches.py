@@ -1,4 +1,4 @@
-"""Which samples a visit trains on, in which order: from the visit's own stream, whatever else happens in the run."""
+"""Which samples a visit trains on, in which order: from its own stream, whatever else happens in the run."""
 
 from __future__ import annotations
 

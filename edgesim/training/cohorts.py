@@ -1,4 +1,4 @@
-"""Local training of many visits: one after another, or stacked along a client axis. Either way the same step plan."""
+"""Local training of many visits, one after another or stacked along a client axis, by the same step plan."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Trainer:
             results.update(zip(cohort, trained, strict=True))
         yield from (results.pop(place) for place in range(len(jobs)))
 
-    # ------------------------------------------------------------------------------------------- one client
+    # ------------------------------------------------------------------------------------- one client
 
     @torch.inference_mode()
     def _alone(self, job: Job) -> Trained:

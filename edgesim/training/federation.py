@@ -1,7 +1,7 @@
-"""The learner that learns: holds the model's versions, trains what an aggregation needs, merges and evaluates.
+"""The learner that learns: holds the model's versions, trains what is aggregated, merges and evaluates.
 
-Training is deferred: an order only remembers the version that it started from. What never reaches an aggregation is
-never trained.
+Training is deferred: an order only remembers the version that it started from. What never reaches an
+aggregation is never trained.
 """
 
 from __future__ import annotations

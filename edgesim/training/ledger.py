@@ -1,4 +1,4 @@
-"""The learner that only accounts: real strategies, real workloads, no training. What `--timing-only` runs on."""
+"""The learner that only accounts: real strategies, real workloads, no training (`--timing-only`)."""
 
 from __future__ import annotations
 

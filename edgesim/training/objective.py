@@ -1,9 +1,9 @@
-"""The local objective: one pure definition that is traced for the simulation, the boards and the operator count."""
+"""The local objective: one pure definition, traced for the simulation, the boards and the operator count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -48,7 +48,7 @@ class Objective:
         precision: bfloat16 runs the forward pass under autocast; parameters stay in float32.
     """
 
-    rule: Rule = Rule()
+    rule: Rule = field(default_factory=Rule)
     loss: Loss = "cross_entropy"
     proximal: float = 0.0
     clip_norm: float | None = None

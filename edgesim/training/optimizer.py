@@ -1,7 +1,7 @@
 """SGD and Adam as in-place updates at the end of a step plan's graph. The arithmetic is that of torch.optim.
 
-They are ours because fusing the update into the gradient's matmul is where the speed of a step plan comes from, and
-because torch.optim keeps its state inside itself.
+They are ours because fusing the update into the gradient's matmul is where the speed of a step plan comes
+from, and because torch.optim keeps its state inside itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PRODUCTS = {aten.mm.default: aten.addmm_.default, aten.bmm.default: aten.baddbm
 
 
 class GraphWriter:
-    """Appends operators to a graph; a gradient that is a matmul nobody else reads is folded into its consumer."""
+    """Appends operators to a graph; a gradient that is a matmul nobody else reads is fused with its use."""
 
     def __init__(self, graph: fx.Graph, parameters: set[fx.Node]) -> None:
         self.graph = graph
@@ -30,7 +30,7 @@ class GraphWriter:
         return self.graph.call_function(target, args, kwargs)
 
     def accumulate(self, into: fx.Node, gradient: fx.Node, beta: Any, alpha: Any) -> None:
-        """In place: into = beta * into + alpha * gradient. `beta` and `alpha` are numbers or scalar inputs."""
+        """In place: into = beta * into + alpha * gradient, with numbers or scalar inputs beta and alpha."""
         fused = _PRODUCTS.get(gradient.target)
         if fused is not None and self._is_own_product(gradient):
             left, right = gradient.args
@@ -41,7 +41,7 @@ class GraphWriter:
         self.call(aten.add_.Tensor, into, gradient, alpha=alpha)
 
     def _is_own_product(self, gradient: fx.Node) -> bool:
-        """Whether the matmul may move to the end: no factor is a parameter, which will have changed by then."""
+        """Whether the matmul may move to the end: no factor is a parameter, which has changed by then."""
         readers = [user for user in gradient.users if user.op != "output"]
         return not readers and not any(factor in self._of_parameters for factor in gradient.args)
 

@@ -1,8 +1,9 @@
 """The step plan: one local training step as straight-line ATen code, traced once and replayed.
 
-The objective is traced with `make_fx` on fake tensors: autograd outside, `vmap` of the forward pass inside where
-several clients are stacked (so that fused backward operators stay whole). The optimiser's update is written in place
-at the end. What depends on frozen tensors and the input alone is split off as the prefix and runs once per visit.
+The objective is traced with `make_fx` on fake tensors: autograd outside, `vmap` of the forward pass inside
+where several clients are stacked (so that fused backward operators stay whole). The optimiser's update is
+written in place at the end. What depends on frozen tensors and the input alone is split off as the prefix and
+runs once per visit.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class StepPlan:
 
     Attributes:
         prefix: (frozen values, x) -> features, which act per sample; null where nothing is frozen below.
-        step: (params, states, frozen, buffers, aux, features, y, weight, noise, scalars) flattened in this order ->
-            (loss, *buffers). Updates params and states in place.
+        step: (params, states, frozen, buffers, aux, features, y, weight, noise, scalars), flattened in this
+            order -> (loss, *buffers). Updates params and states in place.
         features: how many feature tensors a batch has (1, the input itself, without a prefix).
         noise: the random inputs of one step.
         optimizer: whose update is written in.

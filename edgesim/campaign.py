@@ -1,0 +1,257 @@
+"""Runs with their directories: one, or the variants of a scenario over seeds in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesim.errors import InputError
+from edgesim.experiment import Outcome, Parts, execute, prepare
+from edgesim.planning import VariantPlan, plan
+from edgesim.progress import INTERVAL_S, Display, Report, display, every
+from edgesim.reports.comparison import Comparison
+from edgesim.reports.comparison import compare as compare_results
+from edgesim.reports.comparison import write as write_comparison
+from edgesim.results.directory import RunDirectory
+from edgesim.results.run import RunResult, manifest
+from edgesim.results.run import read as read_run
+from edgesim.results.summary import Context, summarise
+from edgesim.results.tables import frame
+from edgesim.scenario import Document, Experiment, open_document, resolve, resolve_all
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the scenario.
+
+    Attributes:
+        out: folder in which `<scenario>/<variant>-seed<N>` is made.
+        overrides: `--set` texts.
+        timing_only: no training.
+        overwrite: replace run directories that exist.
+        download: fetch missing data sets.
+        quiet: no progress.
+    """
+
+    out: Path
+    overrides: tuple[str, ...] = ()
+    timing_only: bool = False
+    overwrite: bool = False
+    download: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One run of a comparison, small enough to send to another process."""
+
+    scenario: str
+    variant: str | None
+    seed: int | None
+    options: Options
+
+    def resolve(self) -> Experiment:
+        return resolve(open_document(self.scenario), self.variant, self.options.overrides, self.seed)
+
+
+def run_one(name: str, variant: str | None, seed: int | None, options: Options) -> tuple[Path, RunResult]:
+    """Run one variant of a scenario into its directory.
+
+    Raises:
+        InputError: something in the scenario or the options is wrong; nothing was written.
+        RunFailed: the run could not be completed; its manifest says so.
+    """
+    document = open_document(name)
+    if variant is None and document.variants:
+        raise InputError(
+            f"{name} has variants: choose one with --variant ({', '.join(document.variants)}), or compare them all"
+        )
+    task = _Task(name, variant, seed, options)
+    with display(quiet=options.quiet) as shown:
+        return _run_shown(task, shown)
+
+
+def _run_shown(task: _Task, shown: Display) -> tuple[Path, RunResult]:
+    experiment = task.resolve()
+    label = _label(experiment)
+    bar = shown.start(label)
+    path, result = _run(experiment, task.options, lambda share: shown.update(bar, share))
+    shown.finish(bar, label, _one_line(result))
+    return path, result
+
+
+def compare_scenario(
+    name: str, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
+) -> Comparison:
+    """Run the variants of a scenario over seeds, and compare them. Everything is checked before the first run.
+
+    Raises:
+        InputError: something in the scenario or the options is wrong; nothing was written.
+        RunFailed: a run could not be completed.
+    """
+    document = open_document(name)
+    tasks = [
+        _Task(name, variant, seed, options)
+        for variant in _chosen(document, variants, options)
+        for seed in (seeds or (None,))
+    ]
+    for task in tasks:
+        RunDirectory.check(_directory(task.resolve(), options), overwrite=options.overwrite)
+    workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
+    with display(quiet=options.quiet) as shown:
+        if workers == 1:
+            paths = [_run_shown(task, shown)[0] for task in tasks]
+        else:
+            paths = _run_in_processes(tasks, workers, shown)
+    comparison = compare_results([read_run(path) for path in paths])
+    write_comparison(comparison, paths[0].parent)
+    return comparison
+
+
+def compare_runs(paths: Sequence[Path]) -> Comparison:
+    """Compare runs that are finished already."""
+    return compare_results([read_run(path) for path in paths])
+
+
+def plan_scenario(name: str, variant: str | None, seed: int | None, options: Options) -> list[VariantPlan]:
+    """What each variant would cost on each class of devices, and here."""
+    document = open_document(name)
+    plans = []
+    for chosen in _chosen(document, [variant] if variant else [], options):
+        parts = prepare(resolve(document, chosen, options.overrides, seed), download=options.download)
+        plans.append(plan(parts, chosen or "main"))
+    return plans
+
+
+def _chosen(document: Document, variants: Sequence[str], options: Options) -> Sequence[str | None]:
+    """The variants asked for, all of them where none is; every one is validated."""
+    if variants:
+        for variant in variants:
+            resolve(document, variant, options.overrides)
+        return variants
+    resolve_all(document, options.overrides)
+    return document.variants or (None,)
+
+
+# --------------------------------------------------------------------------------------------------- one run
+
+
+def _directory(experiment: Experiment, options: Options) -> Path:
+    scenario = experiment.scenario
+    seeds = scenario.seeds
+    same = seeds.learning == seeds.timing
+    seed = str(seeds.timing) if same else f"{seeds.learning}-{seeds.timing}"
+    return options.out / scenario.name / f"{experiment.variant}-seed{seed}"
+
+
+def _label(experiment: Experiment) -> str:
+    return f"{experiment.variant} seed {experiment.scenario.seeds.timing}"
+
+
+def _run(experiment: Experiment, options: Options, report: Report) -> tuple[Path, RunResult]:
+    """Prepare, run and write. What is wrong with the input shows before anything is written."""
+    path = _directory(experiment, options)
+    RunDirectory.check(path, overwrite=options.overwrite)
+    parts = prepare(experiment, download=options.download)
+    header = manifest(
+        scenario=parts.scenario.name,
+        variant=experiment.variant,
+        seed=parts.scenario.seeds.model_dump(),
+        device=parts.scenario.execution.device,
+        timing_only=options.timing_only,
+    )
+    with RunDirectory(path, header, overwrite=options.overwrite) as directory:
+        outcome = execute(parts, timing_only=options.timing_only, progress=_share_of(parts, report))
+        result = _result(parts, outcome, header)
+        directory.finish(result)
+    return path, replace(result, manifest={**header, "status": "finished"})
+
+
+def _share_of(parts: Parts, report: Report) -> Any:
+    """Progress as the share of whichever stop is nearest."""
+    stop = parts.scenario.stop
+    seldom = every(INTERVAL_S, report)
+
+    def progress(time_s: float, rounds: int) -> None:
+        shares = [rounds / stop.rounds] if stop.rounds else []
+        shares += [time_s / stop.time] if stop.time else []
+        seldom(max(shares, default=0.0))
+
+    return progress
+
+
+def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
+    scenario = parts.scenario
+    tables = {name: frame(name, columns) for name, columns in outcome.tables.items()}
+    fleet = parts.fleet
+    context = Context(
+        reason=outcome.reason,
+        target=scenario.stop.target,
+        wall_s=outcome.wall_s,
+        devices={
+            profile: sum(group.count for group in scenario.fleet if group.profile == profile)
+            for profile in dict.fromkeys(fleet.profiles)
+        },
+        notes=outcome.notes,
+    )
+    summary = summarise(tables, context)
+    return RunResult(scenario.to_yaml(), dict(header), summary, tables, outcome.weights)
+
+
+def _one_line(result: RunResult) -> str:
+    summary = result.summary
+    return f"{summary['virtual_s']:.1f} s of virtual time in {summary['wall_s']['total']:.1f} s ({summary['reason']})"
+
+
+# -------------------------------------------------------------------------------------------- many processes
+
+_reports: Any = None  # the queue of a worker process, set once when it starts
+
+
+def _start_worker(reports: Any) -> None:
+    global _reports  # noqa: PLW0603  (a process pool has no other place for what its workers share)
+    _reports = reports
+
+
+def _work(number: int, task: _Task) -> tuple[Path, str]:
+    path, result = _run(task.resolve(), task.options, lambda share: _reports.put((number, share)))
+    return path, _one_line(result)
+
+
+def _run_in_processes(tasks: Sequence[_Task], workers: int, shown: Display) -> list[Path]:
+    """Run tasks in processes of their own. Each has its own threads, so that the results equal those of one process."""
+    context = multiprocessing.get_context("spawn")
+    reports = context.Queue()
+    labels = [_label(task.resolve()) for task in tasks]
+    bars = [shown.start(label) for label in labels]
+    with ProcessPoolExecutor(workers, context, _start_worker, (reports,)) as pool:
+        futures: dict[Future[tuple[Path, str]], int] = {
+            pool.submit(_work, number, task): number for number, task in enumerate(tasks)
+        }
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=INTERVAL_S)
+                _drain(reports, shown, bars)
+                for future in done:
+                    number = futures[future]
+                    shown.finish(bars[number], labels[number], future.result()[1])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result()[0] for future in futures]
+
+
+def _drain(reports: Any, shown: Display, bars: Sequence[Any]) -> None:
+    while True:
+        try:
+            number, share = reports.get_nowait()
+        except queue.Empty:
+            return
+        shown.update(bars[number], share)

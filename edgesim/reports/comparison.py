@@ -1,0 +1,174 @@
+"""Which variant finishes the task first: a table, JSON and CSV."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from edgesim.reports import _format
+from edgesim.reports._comparison import Comparison, Variant, compare
+from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
+from edgesim.results import files
+
+__all__ = ["Comparison", "compare", "render", "to_csv", "to_json", "write"]
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON has it (design section 5), with null for what is unknown or infinite."""
+    return {
+        "scenario": comparison.scenario,
+        "target": None if comparison.target is None else dict(comparison.target),
+        "variants": [_variant_json(variant) for variant in comparison.variants],
+    }
+
+
+def _variant_json(variant: Variant) -> dict[str, Any]:
+    accuracy = _interval_json(variant.final_accuracy)
+    return {
+        "name": variant.name,
+        "seeds": [
+            timing if learning == timing else {"learning": learning, "timing": timing}
+            for learning, timing in variant.seeds
+        ],
+        "seconds_to_target": {
+            **_interval_json(variant.seconds_to_target),
+            "reached": variant.reached,
+            "runs": len(variant.seeds),
+        },
+        "speedup": variant.speedup,
+        "final_accuracy": accuracy["median"],
+        "final_accuracy_interval": [accuracy["low"], accuracy["high"]],
+        "virtual_s": _interval_json(variant.virtual_s),
+        "aggregations": variant.aggregations,
+        "bytes_up": variant.bytes_up,
+        "bytes_down": variant.bytes_down,
+        "energy_j": variant.energy_j,
+        "participation": {profile: dict(part) for profile, part in variant.participation.items()},
+        "warnings": list(variant.warnings),
+    }
+
+
+def _interval_json(found: Spread | None) -> dict[str, float | None]:
+    if found is None:
+        return dict.fromkeys(("median", "low", "high"))
+    values = {"median": found.median, "low": found.low, "high": found.high}
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def to_csv(comparison: Comparison) -> str:
+    """One row per variant; nested keys of the JSON are joined by dots, lists by semicolons."""
+    rows = pd.json_normalize(to_json(comparison)["variants"])
+    for key in ("seeds", "final_accuracy_interval", "warnings"):
+        rows[key] = [";".join(map(str, values)) for values in rows[key]]
+    text: str = rows.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def write(comparison: Comparison, folder: Path) -> None:
+    """Write `comparison.json` and `comparison.csv`, each whole or not at all.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / "comparison.json", files.to_json(to_json(comparison)))
+    files.write_text(folder / "comparison.csv", to_csv(comparison))
+
+
+def render(comparison: Comparison, width: int | None = None) -> str:
+    """The comparison as plain text.
+
+    Args:
+        comparison: what to show.
+        width: columns of the terminal; found out where absent.
+    """
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False)
+    console.print(_title(comparison))
+    console.print(_main_table(comparison))
+    console.print("Updates aggregated of visits, by device class:")
+    console.print(_participation_table(comparison))
+    for variant in comparison.variants:
+        for warning in variant.warnings:
+            console.print(f"{variant.name}, {warning}", soft_wrap=True)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _title(comparison: Comparison) -> str:
+    target = ", ".join(f"{metric} {value:g}" for metric, value in (comparison.target or {}).items())
+    counts = [len(variant.seeds) for variant in comparison.variants]
+    interval = "their range" if max(counts) < BOOTSTRAP_FROM else "the interval of the median"
+    over = f"; medians over seeds, in brackets {interval}" if max(counts) > 1 else ""
+    return f"{comparison.scenario}: {f'time to {target}' if target else 'no target'}{over}"
+
+
+def _main_table(comparison: Comparison) -> Table:
+    """Times to the target where one is known, else the times of whole runs."""
+    arrivals_known = any(variant.seconds_to_target for variant in comparison.variants)
+    columns = (_TO_TARGET if arrivals_known else _WHOLE_RUN) | _ALWAYS
+    table = Table(box=box.MARKDOWN)
+    table.add_column("variant")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for variant in comparison.variants:
+        table.add_row(variant.name, *(show(variant) for show in columns.values()))
+    return table
+
+
+def _arrival(variant: Variant) -> str:
+    found, runs = variant.seconds_to_target, len(variant.seeds)
+    if found is None or variant.reached is None:
+        return _format.UNKNOWN
+    missed = f"not reached {runs - variant.reached}/{runs}" if variant.reached < runs else ""
+    shown = _interval(found, _format.seconds) if math.isfinite(found.low) else ""
+    return ", ".join(part for part in (shown, missed) if part)
+
+
+def _interval(found: Spread | None, show: Callable[[float], str]) -> str:
+    if found is None:
+        return _format.UNKNOWN
+    median, low, high = show(found.median), show(found.low), show(found.high)
+    return median if low == high else f"{median} ({low} to {high})"
+
+
+_TO_TARGET: dict[str, Callable[[Variant], str]] = {
+    "time to target": _arrival,
+    "speed-up": lambda variant: _format.factor(variant.speedup),
+}
+_WHOLE_RUN: dict[str, Callable[[Variant], str]] = {
+    "time of the run": lambda variant: _interval(variant.virtual_s, _format.seconds),
+    "aggregations": lambda variant: _format.count(variant.aggregations),
+}
+_ALWAYS: dict[str, Callable[[Variant], str]] = {
+    "final accuracy": lambda variant: _interval(variant.final_accuracy, _format.fraction),
+    "bytes up": lambda variant: _format.size(variant.bytes_up),
+    "energy": lambda variant: _format.energy(variant.energy_j),
+}
+
+
+def _participation_table(comparison: Comparison) -> Table:
+    table = Table(box=box.MARKDOWN)
+    table.add_column("device class")
+    for variant in comparison.variants:
+        table.add_column(variant.name, justify="right")
+    profiles = dict.fromkeys(profile for variant in comparison.variants for profile in variant.participation)
+    for profile in profiles:
+        table.add_row(profile, *(_participation(variant, profile) for variant in comparison.variants))
+    return table
+
+
+def _participation(variant: Variant, profile: str) -> str:
+    part = variant.participation.get(profile)
+    if part is None:
+        return _format.UNKNOWN
+    lost = [f"{part[key]} {key.replace('_', ' ')}" for key in ("late", "out_of_memory") if part[key]]
+    shown = f"{part['aggregated']}/{part['dispatched']}"
+    return f"{shown} ({', '.join(lost)})" if lost else shown

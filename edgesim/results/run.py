@@ -1,0 +1,163 @@
+"""What a run left behind, readable without torch or simpy."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from edgesim.errors import InputError, Problem
+from edgesim.results import tables
+
+MANIFEST = "manifest.json"
+SCENARIO = "scenario.yaml"
+SUMMARY = "summary.json"
+TABLES: Mapping[str, str] = {name: f"{name}.parquet" for name in tables.SCHEMAS}
+TIMELINE = "timeline.json.gz"
+WEIGHTS = "model.safetensors"
+
+FORMAT = "edgesim run 1"
+"""What a manifest calls itself; the number changes when older readers could not read the directory."""
+
+_LIBRARIES = ("edgesim", "numpy", "scipy", "simpy", "torch")
+_NEEDED = ("status", "scenario", "variant", "seed", "timing_only")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything that one run left behind.
+
+    Attributes:
+        scenario_yaml: the scenario as resolved; running it again gives the same run.
+        manifest: circumstances, see `manifest`.
+        summary: results in brief, see `edgesim.results.summary`.
+        tables: evaluations, dispatches, aggregations and coverage, see `edgesim.results.tables`.
+        weights: of the last version of the model; null where nothing was trained.
+    """
+
+    scenario_yaml: str
+    manifest: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    weights: Mapping[str, NDArray[Any]] | None
+
+
+def manifest(
+    *, scenario: str, variant: str, seed: Mapping[str, int], device: str, timing_only: bool
+) -> dict[str, Any]:
+    """Under what circumstances a run is made. It names neither folders nor people, and has no status yet.
+
+    Args:
+        scenario: name of the scenario.
+        variant: name of the variant.
+        seed: of each half, `learning` and `timing`.
+        device: where training runs (`cpu`, `cuda:0`).
+        timing_only: whether nothing is trained.
+    """
+    return {
+        "format": FORMAT,
+        "scenario": scenario,
+        "variant": variant,
+        "seed": dict(seed),
+        "timing_only": timing_only,
+        "device": device,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "host": {
+            "system": platform.system(),
+            "machine": platform.machine(),
+            "vector_instructions": _vector_instructions(),
+            "cpus": os.cpu_count(),
+        },
+    }
+
+
+def _vector_instructions() -> str:
+    """The widest that NumPy found: float results may differ between them."""
+    found: list[str] = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return found[-1] if found else "baseline"
+
+
+def read(path: Path) -> RunResult:
+    """Everything that a finished run left behind.
+
+    Raises:
+        InputError: there is no run, it did not finish, or a file of it is missing or broken.
+    """
+    found = read_manifest(path)
+    if found["status"] != "finished":
+        raise InputError(
+            Problem(f"this run is {found['status']}, and only finished runs have results", place=str(path))
+        )
+    return RunResult(
+        scenario_yaml=_read_text(path / SCENARIO),
+        manifest=found,
+        summary=_read_json(path / SUMMARY),
+        tables={name: _read_table(name, path / file) for name, file in TABLES.items()},
+        weights=None if found["timing_only"] else _read_weights(path / WEIGHTS),
+    )
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run, finished or not.
+
+    Raises:
+        InputError: there is no run directory that this version of edgesim can read.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        what = f"has no {MANIFEST}, so it is no run directory" if path.is_dir() else "there is no such folder"
+        raise InputError(Problem(f"{what}; give a folder that edgesim run has written", place=str(path)))
+    found = _read_json(file)
+    if found.get("format") != FORMAT:
+        given = found.get("format")
+        raise InputError(Problem(f'must be of format "{FORMAT}", found {given!r}', place=str(file)))
+    missing = [key for key in _NEEDED if key not in found]
+    if missing:
+        raise _broken(file, f"it does not say {', '.join(missing)}")
+    return found
+
+
+def _broken(path: Path, why: object) -> InputError:
+    return InputError(Problem(f"is missing or broken ({why}); run the scenario again", place=str(path)))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path, error) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise _broken(path, error) from error
+    if not isinstance(value, dict):
+        raise _broken(path, "it is no mapping")
+    return value
+
+
+def _read_table(name: str, path: Path) -> pd.DataFrame:
+    try:
+        return tables.read(name, path)
+    except (OSError, ValueError) as error:
+        raise _broken(path, error) from error
+
+
+def _read_weights(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise _broken(path, error) from error

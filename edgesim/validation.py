@@ -1,0 +1,95 @@
+"""What edgesim accepts: checking files, their JSON Schemas, and what a scenario can name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from edgesim import registry, yaml_source
+from edgesim.devices.network import NetworkProfile
+from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.errors import InputError, did_you_mean
+from edgesim.scenario import open_document, resolve_all, schema, shipped_names
+
+ROOMS = {
+    "models": "model",
+    "datasets": "dataset",
+    "submodels": "submodel",
+    "selection": "selection",
+    "coordination": "coordination",
+    "aggregation": "aggregation",
+}
+
+
+def check(name: str, overrides: list[str]) -> str:
+    """Check one file; what kind of file it is and that it is right.
+
+    Raises:
+        InputError: with every problem of the file.
+    """
+    document = open_document(name)
+    data = document.source.data
+    keys = set(data) if isinstance(data, dict) else set()
+    context = {"catalogue": Catalogue(document.path)}
+    if {"compute", "memory"} & keys and "fleet" not in keys:
+        yaml_source.validate(document.source, DeviceProfile, context)
+        return "a valid device profile"
+    if {"downlink", "uplink"} & keys and "fleet" not in keys:
+        yaml_source.validate(document.source, NetworkProfile, context)
+        return "a valid network"
+    experiments = resolve_all(document, overrides)
+    variants = len(document.variants)
+    devices = sum(group.count for group in experiments[0].scenario.fleet)
+    return f"a valid scenario of {devices} devices" + (f" with {variants} variants" if variants else "")
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of one kind of file.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    if kind == "scenario":
+        return schema()
+    kinds: dict[str, Any] = {"profile": DeviceProfile, "network": NetworkProfile}
+    if kind not in kinds:
+        known = ("scenario", *kinds)
+        raise InputError(f'no schema "{kind}"{did_you_mean(kind, known)} (known: {", ".join(known)})')
+    header = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return header | TypeAdapter(kinds[kind]).json_schema()
+
+
+def catalogue(what: str | None) -> dict[str, dict[str, str]]:
+    """Names and what they are, by kind; one kind or all.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    known = ("scenarios", "devices", "networks", *ROOMS)
+    if what is not None and what not in known:
+        raise InputError(
+            f'nothing called "{what}" to list{did_you_mean(what, known)} (known: {", ".join(known)})'
+        )
+    return {kind: _listed(kind) for kind in known if what in (None, kind)}
+
+
+def _listed(kind: str) -> dict[str, str]:
+    profiles = Catalogue()
+    if kind == "scenarios":
+        return {name: _question(open_document(name).path) for name in shipped_names()}
+    if kind == "devices":
+        return {name: profiles.load(name).title for name in profiles.names()}
+    if kind == "networks":
+        return {name: profiles.network(name).title for name in profiles.network_names()}
+    return {name: _headline(registry.builtin(kind, name)) for name in registry.names(kind)}
+
+
+def _question(path: Path) -> str:
+    """The first line of a scenario asks its question."""
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+
+
+def _headline(component: type[Any]) -> str:
+    return (component.__doc__ or "").strip().splitlines()[0]

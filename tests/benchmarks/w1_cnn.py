@@ -1,0 +1,9 @@
+"""W1 of design section 7: the FedAvg CNN on CIFAR-10's shape, 10 of 100 clients with 50 samples each, 1 thread."""
+
+from tests.benchmarks._side_by_side import Result, compare, scenario
+
+
+def measure() -> Result:
+    parts = scenario("fedavg_cnn", [3, 32, 32], clients=100, samples=50, per_round=10, threads=1)
+    options = parts.scenario.execution
+    return compare(parts, f"W1 CNN, {options.mode}, {options.memory_format}", target=0.9, rounds=9)
