@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Parts, execute, prepare
 from edgesim.planning import VariantPlan, plan
@@ -19,11 +20,11 @@ from edgesim.reports.comparison import Comparison
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.directory import RunDirectory
-from edgesim.results.run import RunResult, manifest
+from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
-from edgesim.scenario import Document, Experiment, open_document, resolve, resolve_all
+from edgesim.scenario import Experiment, resolve, resolve_all
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def run_one(name: str, variant: str | None, seed: int | None, options: Options) 
     document = open_document(name)
     if variant is None and document.variants:
         raise InputError(
-            f"{name} has variants: choose one with --variant ({', '.join(document.variants)}), or compare them all"
+            f"{name} has variants: choose one with --variant ({', '.join(document.variants)}), "
+            "or compare them all"
         )
     task = _Task(name, variant, seed, options)
     with display(quiet=options.quiet) as shown:
@@ -89,7 +91,7 @@ def _run_shown(task: _Task, shown: Display) -> tuple[Path, RunResult]:
 def compare_scenario(
     name: str, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
 ) -> Comparison:
-    """Run the variants of a scenario over seeds, and compare them. Everything is checked before the first run.
+    """Run the variants of a scenario over seeds, and compare them; all is checked before the first run.
 
     Raises:
         InputError: something in the scenario or the options is wrong; nothing was written.
@@ -112,6 +114,20 @@ def compare_scenario(
     comparison = compare_results([read_run(path) for path in paths])
     write_comparison(comparison, paths[0].parent)
     return comparison
+
+
+def finished_runs(names: Sequence[str]) -> list[Path]:
+    """The run directories that these names stand for: each is one, or a folder of them."""
+    found: list[Path] = []
+    for name in names:
+        folder = Path(name)
+        inside = (
+            [folder]
+            if (folder / MANIFEST).is_file()
+            else sorted(m.parent for m in folder.glob(f"*/{MANIFEST}"))
+        )
+        found += inside
+    return found
 
 
 def compare_runs(paths: Sequence[Path]) -> Comparison:
@@ -206,16 +222,17 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
 
 def _one_line(result: RunResult) -> str:
     summary = result.summary
-    return f"{summary['virtual_s']:.1f} s of virtual time in {summary['wall_s']['total']:.1f} s ({summary['reason']})"
+    wall_s = summary["wall_s"]["total"]
+    return f"{summary['virtual_s']:.1f} s of virtual time in {wall_s:.1f} s ({summary['reason']})"
 
 
 # -------------------------------------------------------------------------------------------- many processes
 
-_reports: Any = None  # the queue of a worker process, set once when it starts
+_reports: Any = None  # of a worker process, set when it starts: a pool has no other place for what it shares
 
 
 def _start_worker(reports: Any) -> None:
-    global _reports  # noqa: PLW0603  (a process pool has no other place for what its workers share)
+    global _reports
     _reports = reports
 
 
@@ -225,7 +242,7 @@ def _work(number: int, task: _Task) -> tuple[Path, str]:
 
 
 def _run_in_processes(tasks: Sequence[_Task], workers: int, shown: Display) -> list[Path]:
-    """Run tasks in processes of their own. Each has its own threads, so that the results equal those of one process."""
+    """Run tasks in processes of their own; each has its own threads, so the results are the same."""
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     labels = [_label(task.resolve()) for task in tasks]

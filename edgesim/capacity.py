@@ -41,11 +41,50 @@ def capacities(
     chosen = np.array(given)
     if wanted.size:
         ladder = strategy.ladder(structure)
-        target_s = strategy.fit_target_s()
-        if target_s is None:
-            target_s = DEFAULT_SHARE * slowest_visit_s(cost, samples, workload_of, ladder[-1])
+        target_s = target_of(strategy, structure, cost, samples, workload_of)
         chosen[wanted] = _fit(ladder, target_s, cost, samples, workload_of, wanted)
     return chosen
+
+
+def target_of(
+    strategy: SubmodelStrategy,
+    structure: ModelStructure,
+    cost: CostModel,
+    samples: NDArray[np.int64],
+    workload_of: WorkloadOf,
+) -> float:
+    """Seconds of a visit that capacities are fitted to: the strategy's own, or the default share."""
+    target_s = strategy.fit_target_s()
+    if target_s is not None:
+        return target_s
+    return DEFAULT_SHARE * slowest_visit_s(cost, samples, workload_of, strategy.ladder(structure)[-1])
+
+
+def misfits(
+    strategy: SubmodelStrategy,
+    structure: ModelStructure,
+    cost: CostModel,
+    samples: NDArray[np.int64],
+    workload_of: WorkloadOf,
+) -> list[str]:
+    """A note for each fleet entry with devices for which even the smallest capacity is too much."""
+    fitted = np.flatnonzero(np.isnan(cost.fleet.capacity))
+    if strategy.fixed_capacity() is not None or not fitted.size:
+        return []
+    target_s = target_of(strategy, structure, cost, samples, workload_of)
+    seconds, fits = _expected(cost, samples, workload_of, strategy.ladder(structure)[0], fitted)
+    notes = []
+    for group, profile in enumerate(cost.fleet.profiles):
+        there = cost.fleet.group[fitted] == group
+        late = int((there & (seconds > target_s)).sum())
+        if late:
+            notes.append(
+                f"{late} of {int(there.sum())} {profile}: even the smallest sub-model misses the fit target"
+                f" of {target_s:.3g} s; they train the smallest"
+            )
+        if (there & ~fits).any():
+            notes.append(f"{profile}: even the smallest sub-model does not fit in its memory")
+    return notes
 
 
 def slowest_visit_s(

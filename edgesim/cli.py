@@ -1,4 +1,4 @@
-"""The commands. Each reads its options and calls one function; what is heavy is imported when a command needs it."""
+"""The commands. Each reads its options and calls one function; heavy imports wait until a command runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="edgesim",
-    help="Which sub-model method finishes a federated learning task first, on which fleet, by how much wall-clock time?",
+    help="Which sub-model method finishes a federated learning task first, on which fleet, by how much time?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -97,17 +97,19 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Run the variants of a scenario over seeds: who finishes the task first?"""
-    from edgesim.campaign import compare_runs, compare_scenario
+    from edgesim.campaign import compare_runs, compare_scenario, finished_runs
     from edgesim.reports.comparison import render, to_json
 
     options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
-    if all((Path(name) / "manifest.json").is_file() for name in scenarios):
-        comparison = compare_runs([Path(name) for name in scenarios])
+    runs = finished_runs(scenarios)
+    if runs:
+        comparison = compare_runs(runs)
     elif len(scenarios) == 1:
-        numbers = _seeds(seed, seeds)
-        comparison = compare_scenario(scenarios[0], variant, numbers, jobs, options)
+        comparison = compare_scenario(scenarios[0], variant, _seeds(seed, seeds), jobs, options)
     else:
-        raise InputError("compare takes one scenario, or several run directories (each with a manifest.json)")
+        raise InputError(
+            "compare takes one scenario, or run directories (runs/NAME, or runs/NAME/VARIANT-seedN ...)"
+        )
     _print(to_json(comparison), as_json, lambda: render(comparison))
 
 
@@ -122,7 +124,7 @@ def plan(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Before anything is trained: capacity, bytes, memory, seconds per phase and bottleneck of each device class."""
+    """Before anything is trained: capacity, bytes, memory, seconds and bottleneck of each device class."""
     from edgesim.campaign import plan_scenario
     from edgesim.reports.plan import render, to_json
 

@@ -58,4 +58,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def show_value(value: Any) -> str:
     """A value as a file would write it, cut off where it is long."""
     text = json.dumps(value, default=str, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value, default=str)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

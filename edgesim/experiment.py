@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch import nn
 
 from edgesim import registry
 from edgesim.aggregation._aggregator import Aggregator
-from edgesim.capacity import capacities
+from edgesim.capacity import capacities, misfits
 from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import deal
 from edgesim.devices.cost import CostModel
@@ -100,9 +101,9 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     sizes = np.array([len(shard) for shard in dealt.shards], dtype=np.int64)
     samples = sizes[np.arange(len(fleet)) % len(sizes)]
     cost = CostModel(fleet, timing)
-    ledger = _ledger(scenario, structure, cost, samples)
+    ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*dealt.notes, *_untrained_layers(ledger))
+    notes = (*dealt.notes, *misfit_notes, *_untrained_layers(ledger))
     return Parts(scenario, data, pool, held_back, dealt.shards, network, structure, cost, ledger, notes)
 
 
@@ -128,10 +129,7 @@ def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Modul
     seed = int(streams.bits("initialisation")) >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = scenario.model.build(data.input_shape, data.classes)
-    if not isinstance(network, nn.Module):
-        raise InputError(Problem(f"gives a {type(network).__name__}, not a torch.nn.Module", "model"))
-    return network
+        return scenario.model.build(data.input_shape, data.classes)
 
 
 def _optimizer(scenario: Scenario) -> Optimizer:
@@ -143,10 +141,11 @@ def _optimizer(scenario: Scenario) -> Optimizer:
 
 def _ledger(
     scenario: Scenario, structure: ModelStructure, cost: CostModel, samples: NDArray[np.int64]
-) -> Ledger:
+) -> tuple[Ledger, list[str]]:
+    """The books with a capacity for each device, and what there is to note about the fit."""
     training = scenario.training
-    epochs = training.epochs if training.steps is None else None
-    work = LocalWork(epochs or (None if training.steps else 1), training.steps, training.batch_size)
+    epochs = training.epochs or (1 if training.steps is None else None)
+    work = LocalWork(epochs, training.steps, training.batch_size)
     strategy = scenario.submodel
     ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
 
@@ -159,7 +158,7 @@ def _ledger(
         workload_of(
             float(capacity), int(samples[0])
         )  # a capacity that the strategy refuses is an input error now
-    return ledger
+    return ledger, misfits(strategy, structure, cost, samples, workload_of)
 
 
 def _untrained_layers(ledger: Ledger) -> list[str]:
@@ -256,13 +255,9 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
             every_rounds=scenario.evaluate.every.rounds, every_s=scenario.evaluate.every.seconds
         ),
     )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(scenario.execution.threads)
-    try:
+    with threads(scenario.execution.threads):
         reason = Simulation(server, parts.cost, _observer(server, progress)).run()
         tables = server.finish()
-    finally:
-        torch.set_num_threads(threads)
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
     wall_s["total"] = time.perf_counter() - started
     return Outcome(
@@ -277,6 +272,17 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
         wall_s=wall_s,
         notes=parts.notes,
     )
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _observer(server: Server, progress: Progress | None) -> Observer | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesim.experiment import Parts, execute, federation
+from edgesim.experiment import Parts, execute, federation, threads
 from edgesim.learner import Order, Workload
 from edgesim.submodels._submodel import Context
 
@@ -19,7 +19,7 @@ _REPEATS = 3  # visits timed per sub-model, after one that makes its plan
 
 @dataclass(frozen=True, slots=True)
 class ClassPlan:
-    """One visit on the devices of one fleet entry that share a capacity, by the device with the median of samples.
+    """One visit on the devices of a fleet entry that share a capacity; samples are the median device's.
 
     Attributes:
         devices: how many share it.
@@ -59,7 +59,7 @@ class HostEstimate:
     Attributes:
         visits: aggregated visits up to the stop rule, target aside.
         virtual_s: virtual seconds up to there.
-        wall_s: host seconds, from timing a few real visits and one evaluation; null where only a target stops the run.
+        wall_s: host seconds, from timing a few real visits and an evaluation; null where only a target ends.
         round_wall_s: host seconds of one mean round.
     """
 
@@ -133,7 +133,8 @@ def estimate_host(parts: Parts) -> HostEstimate:
     rows = timeline["dispatches"]
     merged = [place for place, outcome in enumerate(rows["outcome"]) if outcome == "aggregated"]
     devices = [rows["device"][place] for place in merged]
-    visit_s, evaluation_s = _time_here(parts, devices)
+    with threads(parts.scenario.execution.threads):
+        visit_s, evaluation_s = _time_here(parts, devices)
     versions = set(timeline["evaluations"]["version"])
     total_s = sum(visit_s[parts.ledger.capacity[device]] for device in devices) + evaluation_s * len(versions)
     rounds = max(1, len(timeline["aggregations"]["time_s"]))

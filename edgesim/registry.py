@@ -31,7 +31,7 @@ _WRONG = "?"  # the tag of what names nothing; a discriminator itself may not ra
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def component(cls: type[T]) -> type[T]:
-    """Make a class a component: frozen, keyword-only, its fields are its YAML keys. A list is a tuple here."""
+    """Make a class a component: frozen, keyword-only, its fields are its YAML keys. Lists become tuples."""
     made = dataclass(frozen=True, kw_only=True)(cls)
     made.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
     return made
@@ -102,13 +102,11 @@ def load_target(target: str, beside: Path | None = None) -> Any:
 
 
 def _check_origin(package: str, beside: Path) -> None:
-    """A process knows one module of a name. Another than the one beside the scenario must not stand in for it."""
+    """A process knows one module of a name: no other may stand in for the one beside the scenario."""
     wanted = [path for path in (beside / f"{package}.py", beside / package / "__init__.py") if path.is_file()]
     loaded = getattr(sys.modules[package], "__file__", None) or "built into Python"
     if wanted and Path(loaded).resolve() not in [path.resolve() for path in wanted]:
-        raise ValueError(
-            f'"{package}" lies beside the scenario, but Python has another one ({loaded}): rename it'
-        )
+        raise ValueError(f'"{package}" beside the scenario is hidden by another one ({loaded}): rename it')
 
 
 def _user_component(room: str, base: type[Any], given: Any, beside: Path | None) -> Any:
@@ -120,9 +118,7 @@ def _user_component(room: str, base: type[Any], given: Any, beside: Path | None)
     if not _is_component(loaded):
         adapter = _user_adapter(room)
         if adapter is None:
-            raise ValueError(
-                f'"{target}" is no component: decorate the class with edgesim.registry.component'
-            )
+            raise ValueError(f'"{target}" is no component: decorate it with edgesim.registry.component')
         return adapter(target, loaded, parameters)
     if not issubclass(loaded, base):
         raise ValueError(f'"{target}" must be derived from {base.__module__}.{base.__qualname__}')
@@ -229,10 +225,8 @@ class Named:
     def _refuse(self, given: object, classes: Mapping[str, type[Any]]) -> None:
         name = given.get("name") if isinstance(given, dict) else given
         if isinstance(name, str):
-            outside = ", or module:Class" if self.room is not None else ""
-            text = (
-                f'no {self.what} "{name}"{did_you_mean(name, classes)} (known: {", ".join(classes)}{outside})'
-            )
+            known = ", ".join(classes) + (", or module:Class" if self.room is not None else "")
+            text = f"no {self.what} {show_value(name)}{did_you_mean(name, classes)} (known: {known})"
         elif isinstance(given, dict):
             text = f"needs a name, one of: {', '.join(classes)}"
         else:
@@ -276,5 +270,10 @@ def _dump_user(value: Any) -> dict[str, Any]:
 
 
 def in_room(room: str, what: str) -> Named:
-    """Marks a field that names a component of a room, as in `Annotated[Base, in_room("models", "model")]`."""
+    """Marks a field that names a component of a room.
+
+    Args:
+        room: folder of the package.
+        what: what the field names, for messages.
+    """
     return Named(lambda: {name: builtin(room, name) for name in names(room)}, what, room)

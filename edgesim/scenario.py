@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    TypeAdapter,
+    model_validator,
+)
+from pydantic_core import core_schema
 
-from edgesim import shipped, yaml_source
+from edgesim import yaml_source
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.profile import Catalogue
-from edgesim.errors import InputError, Problem, did_you_mean
+from edgesim.document import SAFE_NAME, assigned, overridden, path_in
+from edgesim.document import Document as Document
+from edgesim.document import open_document as open_document
+from edgesim.document import shipped_names as shipped_names
+from edgesim.errors import InputError, Problem, show_value
 from edgesim.models._model import Model
 from edgesim.registry import Named, component, in_room
 from edgesim.selection._selector import SelectionRule
 from edgesim.selection.uniform import Uniform
 from edgesim.submodels._submodel import SubmodelStrategy
 from edgesim.submodels.full import Full
-from edgesim.yaml_source import Count, Fraction, NonNegative, Positive, PositiveSeconds, Probability, Source
+from edgesim.yaml_source import Count, Fraction, NonNegative, Positive, PositiveSeconds, Source
 
 MAXIMUM_DEVICES = 10_000_000
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-SafeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+SafeName = Annotated[str, Field(pattern=SAFE_NAME)]
 
 
 class Section(BaseModel):
@@ -59,7 +73,7 @@ class Constant:
 
 @component
 class Exponential:
-    """The learning rate times `decay` for every version of the model (FedAvg's CIFAR-10 setting uses 0.99)."""
+    """The learning rate times `decay` for every version of the model (0.99 in FedAvg's CIFAR-10 setting)."""
 
     decay: Fraction
 
@@ -103,45 +117,54 @@ class Training(Section):
         return self
 
 
+@dataclass(frozen=True, slots=True)
 class Every:
-    """How often the model is evaluated: `5 rounds` or `60 s`."""
+    """How often the model is evaluated: `5 rounds` or `60 s`.
 
-    _ROUNDS = re.compile(r"\s*(\d{1,9})\s+rounds?\s*")
-    _TIME = yaml_source.Quantity("s", "60 s", zero=False)
+    Attributes:
+        rounds: after so many rounds; null where it is by time.
+        seconds: after so many virtual seconds; null where it is by rounds.
+    """
 
-    def __init__(self, rounds: int | None = None, seconds: float | None = None) -> None:
-        self.rounds = rounds
-        self.seconds = seconds
+    rounds: int | None = None
+    seconds: float | None = None
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Every) and (self.rounds, self.seconds) == (other.rounds, other.seconds)
-
-    def __hash__(self) -> int:
-        return hash((self.rounds, self.seconds))
+    _ROUNDS: ClassVar = re.compile(r"\s*0*([1-9][0-9]{0,8})\s*rounds?\s*")
+    _TIME: ClassVar = yaml_source.Quantity("s", "60 s", zero=False)
 
     def __str__(self) -> str:
-        return f"{self.rounds} rounds" if self.seconds is None else self._TIME.show(self.seconds)
+        if self.seconds is not None:
+            return self._TIME.show(self.seconds)
+        return f"{self.rounds} round" if self.rounds == 1 else f"{self.rounds} rounds"
 
     @classmethod
-    def parse(cls, given: Any) -> Every:
-        """From the text of a scenario."""
+    def parse(cls, given: Any) -> Self:
+        """From the text of a scenario.
+
+        Raises:
+            ValueError: neither rounds nor a time.
+        """
+        if isinstance(given, cls):
+            return given
         match = cls._ROUNDS.fullmatch(given) if isinstance(given, str) else None
-        if match and int(match[1]) > 0:
+        if match is not None:
             return cls(rounds=int(match[1]))
-        if not isinstance(given, str) or match:
-            raise PydanticCustomError(
-                "quantity", "{text}", {"text": f"must be like 1 round or 60 s, got {given!r}"}
-            )
+        if not isinstance(given, str) or "round" in given:
+            raise ValueError(f"must be like 1 round or 60 s, got {show_value(given)}")
         return cls(seconds=cls._TIME.parse(given))
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:  # noqa: ARG003
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             cls.parse, serialization=core_schema.to_string_ser_schema()
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:  # noqa: ARG003
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {"type": "string", "examples": ["1 round", "60 s"]}
 
 
@@ -152,28 +175,38 @@ class Evaluate(Section):
     train: bool = False
 
 
+def _reachable(target: dict[str, float]) -> dict[str, float]:
+    accuracy = target.get("accuracy", 1.0)
+    if not 0 < accuracy <= 1:
+        hint = f"; for {accuracy:g} % write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
+        raise ValueError(f"accuracy is a share between 0 and 1, got {accuracy:g}{hint}")
+    if target.get("loss", 1.0) <= 0:
+        raise ValueError(f"loss must be more than 0, got {target['loss']:g}")
+    return target
+
+
+Target = Annotated[
+    dict[Literal["accuracy", "loss"], float], Field(min_length=1, max_length=1), AfterValidator(_reachable)
+]
+
+
 class Stop(Section):
     """When a run ends: whichever comes first."""
 
     rounds: Count | None = None
     time: PositiveSeconds | None = None
     dispatches: Count | None = None
-    target: Annotated[dict[Literal["accuracy", "loss"], float], Field(min_length=1, max_length=1)] | None = (
-        None
-    )
+    target: Target | None = None
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
         if all(getattr(self, name) is None for name in type(self).model_fields):
             raise ValueError("needs at least one of rounds, time, dispatches, target")
-        accuracy = (self.target or {}).get("accuracy", 0.5)
-        if not 0 < accuracy <= 1:
-            raise ValueError(f"target.accuracy is a share between 0 and 1, got {accuracy}")
         return self
 
 
 class ExecutionOptions(Section):
-    """How training runs on this host. `auto` is decided by a rule from the model and the device, never by timing.
+    """How training runs on this host. `auto` is decided by a rule from model and device, never by timing.
 
     Attributes:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
@@ -184,7 +217,7 @@ class ExecutionOptions(Section):
         precision: of parameters and arithmetic; bfloat16 runs the forward pass under autocast.
     """
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:\d+)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,3})$")] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     mode: Literal["auto", "sequential", "stacked"] = "auto"
     cohort: Annotated[int, Field(ge=1, le=10_000)] = 50
@@ -192,11 +225,15 @@ class ExecutionOptions(Section):
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
 
 
+def _seed_tag(given: Any) -> str:
+    return "two" if isinstance(given, dict | Seeds) else "one"
+
+
 class Scenario(Section):
     """One experiment as written."""
 
     name: SafeName
-    seed: Seed | Seeds = 1
+    seed: Annotated[Annotated[Seed, Tag("one")] | Annotated[Seeds, Tag("two")], Discriminator(_seed_tag)] = 1
     data_root: str | None = None
     model: Annotated[Model, in_room("models", "model")]
     dataset: Annotated[Dataset, in_room("datasets", "dataset")]
@@ -228,25 +265,6 @@ class ScenarioFile(Scenario):
 
 
 @dataclass(frozen=True)
-class Document:
-    """A scenario file as read, before a variant is chosen.
-
-    Attributes:
-        source: the parsed file.
-        path: where it lies.
-    """
-
-    source: Source
-    path: Path
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """Names of its variants, in the order of the file."""
-        given = self.source.data.get("variants") if isinstance(self.source.data, dict) else None
-        return tuple(given) if isinstance(given, dict) else ()
-
-
-@dataclass(frozen=True)
 class Experiment:
     """One resolved scenario with all that is needed to run it and to explain its errors.
 
@@ -268,36 +286,12 @@ class Experiment:
         """The same error with a place for every problem that names a key of the scenario alone."""
         return InputError(
             *(
-                problem if problem.place else replace(problem, place=self.source.place(_split(problem.path)))
+                problem
+                if problem.place
+                else replace(problem, place=self.source.place(path_in(self.source.data, problem.path)))
                 for problem in error.problems
             )
         )
-
-
-def open_document(name: str) -> Document:
-    """Read a scenario file, by path or by the name of a shipped one.
-
-    Raises:
-        InputError: there is none, or it cannot be read.
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        if path.is_dir():
-            raise InputError(Problem("is a folder; give a scenario file", place=name))
-        return Document(yaml_source.read(path), path.resolve())
-    known = shipped_names()
-    if name not in known:
-        raise InputError(
-            f'no scenario "{name}"{did_you_mean(name, known)} (shipped: {", ".join(known)}; or give a .yaml file)'
-        )
-    path = shipped.folder("scenarios") / f"{name}.yaml"
-    return Document(yaml_source.read(path, f"{name}.yaml"), path)
-
-
-def shipped_names() -> tuple[str, ...]:
-    """Names of the scenarios that come with edgesim, folders included (`papers/...`)."""
-    root = shipped.folder("scenarios")
-    return tuple(sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml")))
 
 
 def resolve(
@@ -314,18 +308,16 @@ def resolve(
     Raises:
         InputError: with all problems.
     """
-    source = _without_variants(document)
-    if variant is not None:
-        source = _overlay(source, _variant(document, variant), ("variants", variant))
+    source = document.base() if variant is None else document.variant(variant)
     for text in overrides:
-        source = _set(source, text)
-    if seed is not None:
-        source = _set(source, f"seed={seed}")
-    _import_beside(document.path)
+        source = overridden(source, text)
+    if seed is not None and isinstance(source.data, dict):
+        source = assigned(source, ("seed",), seed, f"--seed {seed}")
     catalogue = Catalogue(document.path)
-    scenario = yaml_source.validate(source, Scenario, {"catalogue": catalogue})
+    context = {"catalogue": catalogue, "folder": document.path.parent}
+    scenario = yaml_source.validate(source, Scenario, context)
     experiment = Experiment(scenario, variant or "main", source, document.path, catalogue)
-    problems = list(_across(scenario))
+    problems = _across(scenario)
     if problems:
         raise experiment.placed(InputError(*problems))
     return experiment
@@ -364,136 +356,6 @@ def _across(scenario: Scenario) -> list[Problem]:
         problems.append(Problem(f"has {devices} devices; at most {MAXIMUM_DEVICES} are simulated", "fleet"))
     wanted = getattr(scenario.coordination, "clients_per_round", 1)
     if wanted > devices:
-        problems.append(
-            Problem(
-                f"asks for {wanted} devices, but the fleet has {devices}", "coordination.clients_per_round"
-            )
-        )
+        message = f"asks for {wanted} devices, but the fleet has {devices}"
+        problems.append(Problem(message, "coordination.clients_per_round"))
     return problems
-
-
-def _import_beside(path: Path) -> None:
-    """Let `module:Class` name a module that lies beside the scenario."""
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-
-
-# ------------------------------------------------------------------------------------ variants and overrides
-
-
-def _without_variants(document: Document) -> Source:
-    source = document.source
-    if not isinstance(source.data, dict):
-        return source
-    variants = source.data.get("variants")
-    if variants is not None and not (isinstance(variants, dict) and variants):
-        place = source.place(("variants",))
-        raise InputError(
-            Problem("must map names to what they change, as in fedpmt: {submodel: fedpmt}", "variants", place)
-        )
-    data = {key: value for key, value in source.data.items() if key != "variants"}
-    return replace(source, data=data)
-
-
-def _variant(document: Document, name: str) -> Source:
-    known = document.variants
-    if name not in known:
-        listed = f"known: {', '.join(known)}" if known else "the scenario has none"
-        raise InputError(
-            Problem(f'no variant "{name}"{did_you_mean(name, known)} ({listed})', place=document.source.name)
-        )
-    data = document.source.data["variants"][name]
-    place = document.source.place(("variants", name))
-    if not isinstance(data, dict):
-        raise InputError(Problem("must be a mapping of what it changes", f"variants.{name}", place))
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise InputError(
-            Problem(
-                "a variant's name may hold letters, digits, dot, dash and underscore",
-                f"variants.{name}",
-                place,
-            )
-        )
-    return replace(document.source, data=data)
-
-
-def _overlay(base: Source, over: Source, root: tuple[str | int, ...]) -> Source:
-    """Merge a variant's changes into the scenario, with their places."""
-    places = dict(base.places)
-    data = _merge(base.data, over.data, (), root, places, over.places)
-    return replace(base, data=data, places=places)
-
-
-def _merge(
-    base: Any,
-    over: Any,
-    path: tuple[str | int, ...],
-    root: tuple[str | int, ...],
-    places: dict[tuple[str | int, ...], str],
-    over_places: Mapping[tuple[str | int, ...], str],
-) -> Any:
-    """Mappings merge key by key; another component, a list or a plain value replaces what was there."""
-    if isinstance(base, str) and isinstance(over, dict) and path and "name" not in over:
-        base = {"name": base}
-    if path and isinstance(over, str) and isinstance(base, dict) and base.get("name") == over:
-        return base
-    other = (
-        path
-        and isinstance(over, dict)
-        and isinstance(base, dict)
-        and over.get("name", base.get("name")) != base.get("name")
-    )
-    if not isinstance(base, dict) or not isinstance(over, dict) or other:
-        for known in [known for known in places if known[: len(path)] == path]:
-            del places[known]
-        places |= {
-            path + known[len(root) :]: place
-            for known, place in over_places.items()
-            if known[: len(root)] == root
-        }
-        return over
-    merged = dict(base)
-    for key, value in over.items():
-        merged[key] = _merge(base.get(key), value, (*path, key), (*root, key), places, over_places)
-    return merged
-
-
-def _set(source: Source, text: str) -> Source:
-    """Apply one `key.path=value`."""
-    path_text, equals, value_text = text.partition("=")
-    path = _split(path_text.strip())
-    place = f"--set {text}"
-    if not equals or not path:
-        raise InputError(f"--set {text}: must be key.path=value, as in --set training.learning_rate=0.1")
-    value = yaml_source.parse(value_text, place)
-    if not isinstance(source.data, dict):
-        return source
-    nested = value.data
-    prefix = {path[len(path) - depth :] + known: place for depth in (len(path),) for known in value.places}
-    data = _assign(source.data, path, nested, place)
-    places = {known: where for known, where in source.places.items() if known[: len(path)] != path}
-    return replace(source, data=data, places=places | prefix)
-
-
-def _assign(data: Any, path: tuple[str | int, ...], value: Any, place: str) -> Any:
-    if not path:
-        return _merge(data, value, ("value",), (), {}, {})
-    key, *rest = path
-    if isinstance(data, list):
-        if not isinstance(key, int) or not 0 <= key < len(data):
-            raise InputError(
-                Problem(f"there is no entry [{key}]; the list has {len(data)}, counted from 0", place=place)
-            )
-        return [*data[:key], _assign(data[key], tuple(rest), value, place), *data[key + 1 :]]
-    if data is None or isinstance(data, str):
-        data = {} if data is None else {"name": data}
-    if not isinstance(data, dict):
-        raise InputError(Problem(f'"{key}" cannot be set inside {data!r}', place=place))
-    return data | {str(key): _assign(data.get(str(key)), tuple(rest), value, place)}
-
-
-def _split(path: str) -> tuple[str | int, ...]:
-    """`fleet[0].count` or `fleet.0.count` as parts."""
-    parts = re.findall(r"[^.\[\]]+", path)
-    return tuple(int(part) if part.isdigit() else part for part in parts)

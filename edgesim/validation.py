@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 from edgesim import registry, yaml_source
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.document import open_document, shipped_names
 from edgesim.errors import InputError, did_you_mean
-from edgesim.scenario import open_document, resolve_all, schema, shipped_names
+from edgesim.scenario import resolve_all, schema
 
 ROOMS = {
     "models": "model",

@@ -32,7 +32,10 @@ MAXIMUM_COUNT = 100_000_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where PyYAML has it
 _NUMBER = re.compile(NUMBER)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # escapes such as "\0" give them
+_FOREIGN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
+_CONTROL = re.compile(
+    r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)  # by escapes such as "\0"
 _PLAIN_KEY = re.compile(r"[\w./-]{1,60}")
 
 
@@ -87,17 +90,20 @@ def parse(text: str, name: str) -> Source:
     Raises:
         InputError: with every alias, anchor, tag and duplicate key up to the first syntax error, and that.
     """
+    foreign = _FOREIGN.search(text)
+    if foreign is not None:
+        line = text.count("\n", 0, foreign.start()) + 1
+        message = f"holds {show_value(foreign[0])}, which is no text; is it a YAML file?"
+        raise InputError(Problem(message, place=f"{name}:{line}"))
     builder = _Builder(name, yaml.parse(text, Loader=_LOADER))
     try:
         data = builder.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}" if mark else name
+        last = text.count("\n", 0, len(text.rstrip())) + 1  # libyaml finds some errors behind the end
+        place = f"{name}:{min(mark.line + 1, last)}" if mark else name
         message = f"is not valid YAML: {error.problem or error.context}"
         builder.problems.append(Problem(message, place=place))
-    except (yaml.YAMLError, UnicodeEncodeError) as error:
-        message = f"is not valid YAML: {str(error).splitlines()[0]}"
-        builder.problems.append(Problem(message, place=name))
     if builder.problems:
         raise InputError(*builder.problems)
     return Source(name, data, builder.places)
@@ -177,8 +183,9 @@ class _Builder:
 
     def _text(self, event: yaml.ScalarEvent, path: KeyPath) -> str:
         text: str = event.value
-        if _NO_TEXT.search(text):
-            self._refuse(event, path, f"{show_value(text)} holds a character that is no text")
+        control = _CONTROL.search(text)
+        if control is not None:
+            self._refuse(event, path, f"holds {show_value(control[0])}, which is no text")
         return text
 
     def _scalar(self, event: yaml.ScalarEvent, path: KeyPath) -> Any:
@@ -270,8 +277,7 @@ def _message(found: dict[str, Any], path: KeyPath, data: Any, schema: dict[str, 
     text = str(found["msg"])
     if kind in _OURS:
         return text.removeprefix("Value error, ")
-    wanted = re.sub(r"^\w+ should (be )?", "", text).partition(", ")[0]
-    wanted = wanted.removesuffix(" after validation")
+    wanted = re.sub(r"^\w+ should (be )?|( after validation)?, (got|not) .*", "", text)
     hint = ""
     if kind == "literal_error":
         hint = did_you_mean(str(found["input"]), re.findall("'(.*?)'", found["ctx"]["expected"]))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgesim.document import open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, execute, prepare
-from edgesim.scenario import Experiment, open_document, resolve
+from edgesim.scenario import Experiment, resolve
 
 TWO_DEVICES = """\
 # Two devices, two rounds, every number chosen so that the timeline can be worked out by hand.
@@ -20,8 +21,10 @@ name: by-hand
 model: {name: mlp, hidden: [1]}
 dataset: digits
 fleet:
-  - {profile: raspberry-pi-4, count: 1, network: {downlink: 1 kB/s, uplink: 500 B/s, latency: 0.25 s}, compute: {rate: 1 MFLOP/s}}
-  - {profile: raspberry-pi-4, count: 1, network: {downlink: 2 kB/s, uplink: 2 kB/s}, compute: {seconds_per_step: 0.5 s}}
+  - {profile: raspberry-pi-4, count: 1, compute: {rate: 1 MFLOP/s},
+     network: {downlink: 1 kB/s, uplink: 500 B/s, latency: 0.25 s}}
+  - {profile: raspberry-pi-4, count: 1, compute: {seconds_per_step: 0.5 s},
+     network: {downlink: 2 kB/s, uplink: 2 kB/s}}
 coordination: {name: synchronous, clients_per_round: 2}
 training: {epochs: 2, batch_size: 100}
 stop: {rounds: 2}
@@ -60,8 +63,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_every_time_stamp_of_two_devices_and_two_rounds_is_as_worked_out_by_hand(tmp_path: Path) -> None:
-    # 64-1-10: 65 + 20 = 85 parameters = 340 B both ways; digits has 1437 training samples: 719 and 718 of them.
-    # forward 64 + 10 MACs, weight gradients the same, input gradient of the last layer 10: 158 MACs = 316 FLOPs.
+    # 64-1-10: 65 + 20 = 85 parameters = 340 B both ways; digits has 1437 training samples: 719 and 718.
+    # Forward 64 + 10 MACs, weight gradients the same, input gradient of the last layer 10: 158 MACs.
     samples = 719
     download_0, compute_0, upload_0 = 0.25 + 340 / 1000, 2 * samples * 316 / 1e6, 0.25 + 340 / 500
     steps_1 = 2 * 8  # 718 samples in batches of 100, twice
@@ -165,7 +168,7 @@ def test_what_does_not_fit_in_memory_is_out_of_memory_and_never_run(tmp_path: Pa
 
 def test_a_depth_that_the_model_does_not_have_names_its_line(tmp_path: Path) -> None:
     text = TWO_DEVICES + "submodel:\n  name: fedpmt\n  depth: 3\n"
-    with pytest.raises(InputError, match=r"scenario.yaml:13: submodel.depth: must be a whole number from 1 to 2"):
+    with pytest.raises(InputError, match=r"scenario.yaml:15: submodel.depth: must be a whole number from 1"):
         prepare(written(tmp_path, text))
 
 

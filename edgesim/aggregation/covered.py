@@ -28,9 +28,5 @@ class Covered(Aggregator):
         merged = dict(weights)
         for name, moved in sums.moved.items():
             covered = sums.covered[name]
-            if isinstance(covered, float):
-                merged[name] = weights[name] + moved / covered
-            else:
-                step = (moved / covered).masked_fill_(covered == 0, 0.0)
-                merged[name] = weights[name] + step
+            merged[name] = sums.keep_uncovered(name, weights[name], weights[name] + moved / covered)
         return merged

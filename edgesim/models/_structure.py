@@ -7,7 +7,7 @@ the data on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -206,14 +206,15 @@ class _Draft:
     upstream: frozenset[int]
 
 
-class _Watcher(TorchDispatchMode):
+class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  (torch has no annotations there)
     """Collects layers from the operators of a forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.drafts: list[_Draft] = []
         self.products: list[Product] = []
         self._parameter = {id(p): name for name, p in network.named_parameters()}
+        self._buffer = {id(b): name for name, b in network.named_buffers()}
         self._sizes = {name: p.numel() for name, p in network.named_parameters()}
         self._upstream: dict[int, frozenset[int]] = {}
         self._alive: list[Any] = []  # keeps ids unique while the pass is watched
@@ -231,7 +232,8 @@ class _Watcher(TorchDispatchMode):
     def _watch(
         self, func: Any, args: tuple[Any, ...], inputs: list[Tensor], outputs: list[Tensor], result: Any
     ) -> None:
-        used = [self._parameter[id(tensor)] for tensor in inputs if id(tensor) in self._parameter]
+        parameters = (self._parameter[id(tensor)] for tensor in inputs if id(tensor) in self._parameter)
+        used = list(dict.fromkeys(parameters))
         data = [tensor for tensor in inputs if id(tensor) not in self._parameter]
         upstream = frozenset().union(*(self._upstream.get(id(tensor), frozenset()) for tensor in data))
         packet = func.overloadpacket
@@ -241,6 +243,8 @@ class _Watcher(TorchDispatchMode):
         if packet in flop_registry:
             macs = flop_registry[packet](*args, out_val=result) // 2
             upstream |= self._costly(packet, used, data, macs, outputs, upstream)
+        elif packet in _NORMS and not used:
+            self._refuse_bare_statistics(func, data)
         elif used:
             upstream |= self._cheap(func, used, data, outputs, upstream)
         for tensor in outputs:
@@ -281,6 +285,7 @@ class _Watcher(TorchDispatchMode):
             raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)
+        self._refuse_shared(used, self.drafts[:-1])
         self.drafts[-1].tensors.extend(name for name in used if name not in self.drafts[-1].tensors)
         return frozenset((len(self.drafts) - 1,))
 
@@ -293,14 +298,25 @@ class _Watcher(TorchDispatchMode):
         outputs: list[Tensor],
         upstream: frozenset[int],
     ) -> frozenset[int]:
-        for draft in self.drafts:
-            if set(used) <= set(draft.tensors):
-                raise RunFailed(
-                    f"parameter {used[0]} is used twice in one forward pass; shared layers have no depth"
-                )
-        draft = _Draft(kind, list(dict.fromkeys(used)), macs, data[0].numel(), outputs[0].numel(), upstream)
-        self.drafts.append(draft)
+        self._refuse_shared(used, self.drafts)
+        self.drafts.append(_Draft(kind, used, macs, data[0].numel(), outputs[0].numel(), upstream))
         return frozenset((len(self.drafts) - 1,))
+
+    def _refuse_shared(self, used: list[str], drafts: list[_Draft]) -> None:
+        shared = [name for draft in drafts for name in draft.tensors if name in used]
+        if shared:
+            raise RunFailed(
+                f"parameter {shared[0]} is used twice in one forward pass; shared layers have no depth"
+            )
+
+    def _refuse_bare_statistics(self, func: Any, data: list[Tensor]) -> None:
+        """Without parameters there is no telling which layer the statistics belong to, and who trains them."""
+        kept = [self._buffer[id(tensor)] for tensor in data if id(tensor) in self._buffer]
+        if kept:
+            raise RunFailed(
+                f"{func} keeps statistics in buffer {kept[0]} and has no parameters; "
+                "give the norm parameters (affine=True) or no statistics (track_running_stats=False)"
+            )
 
     def finished(self, network: nn.Module) -> Iterator[Layer]:
         """The layers, with their names and buffers filled in."""
@@ -319,6 +335,3 @@ class _Watcher(TorchDispatchMode):
                 output_elements=draft.output_elements,
                 upstream=draft.upstream,
             )
-
-
-Builder = Callable[[], nn.Module]

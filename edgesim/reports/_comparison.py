@@ -87,7 +87,9 @@ def compare(runs: Sequence[RunResult]) -> Comparison:
     for run in runs:
         name, seed = _name(run, len(scenarios) > 1), _seed(run)
         if seed in by_variant.setdefault(name, {}):
-            raise InputError(f"variant {name} was given twice with seed {_show(seed)}; give each run once")
+            raise InputError(
+                f"variant {name} was given twice with seed {show_seed(seed)}; give each run once"
+            )
         by_variant[name][seed] = run
     target = _common_target(runs)
     baseline_s = _arrivals(next(iter(by_variant.values())))
@@ -105,7 +107,8 @@ def _seed(run: RunResult) -> Seed:
     return seed["learning"], seed["timing"]
 
 
-def _show(seed: Seed) -> str:
+def show_seed(seed: Seed) -> str:
+    """`7`, or `7/8` where learning and timing have seeds of their own."""
     learning, timing = seed
     return str(timing) if learning == timing else f"{learning}/{timing}"
 
@@ -180,6 +183,6 @@ def _warnings(group: Mapping[Seed, RunResult]) -> Iterator[str]:
     seeds_of: dict[str, list[str]] = {}
     for seed, run in group.items():
         for warning in run.summary["warnings"]:
-            seeds_of.setdefault(warning, []).append(_show(seed))
+            seeds_of.setdefault(warning, []).append(show_seed(seed))
     for warning, seeds in seeds_of.items():
         yield f"seed {', '.join(seeds)}: {warning}"

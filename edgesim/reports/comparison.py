@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich import box
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
+from edgesim.errors import RunFailed
 from edgesim.reports import _format
-from edgesim.reports._comparison import Comparison, Variant, compare
+from edgesim.reports._comparison import Comparison, Variant, compare, show_seed
 from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
+from edgesim.reports._text import to_text
 from edgesim.results import files
 
 __all__ = ["Comparison", "compare", "render", "to_csv", "to_json", "write"]
@@ -45,7 +46,7 @@ def _variant_json(variant: Variant) -> dict[str, Any]:
         },
         "speedup": variant.speedup,
         "final_accuracy": accuracy["median"],
-        "final_accuracy_interval": [accuracy["low"], accuracy["high"]],
+        "final_accuracy_interval": {"low": accuracy["low"], "high": accuracy["high"]},
         "virtual_s": _interval_json(variant.virtual_s),
         "aggregations": variant.aggregations,
         "bytes_up": variant.bytes_up,
@@ -64,10 +65,10 @@ def _interval_json(found: Spread | None) -> dict[str, float | None]:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One row per variant; nested keys of the JSON are joined by dots, lists by semicolons."""
+    """One row per variant; nested keys of the JSON are joined by dots, seeds and warnings by semicolons."""
     rows = pd.json_normalize(to_json(comparison)["variants"])
-    for key in ("seeds", "final_accuracy_interval", "warnings"):
-        rows[key] = [";".join(map(str, values)) for values in rows[key]]
+    rows["seeds"] = ["; ".join(map(show_seed, variant.seeds)) for variant in comparison.variants]
+    rows["warnings"] = ["; ".join(variant.warnings) for variant in comparison.variants]
     text: str = rows.to_csv(index=False, lineterminator="\n")
     return text
 
@@ -76,11 +77,14 @@ def write(comparison: Comparison, folder: Path) -> None:
     """Write `comparison.json` and `comparison.csv`, each whole or not at all.
 
     Raises:
-        OSError: the folder cannot be written.
+        RunFailed: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_text(folder / "comparison.json", files.to_json(to_json(comparison)))
-    files.write_text(folder / "comparison.csv", to_csv(comparison))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_text(folder / "comparison.json", files.to_json(to_json(comparison)))
+        files.write_text(folder / "comparison.csv", to_csv(comparison))
+    except OSError as error:
+        raise RunFailed(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 def render(comparison: Comparison, width: int | None = None) -> str:
@@ -90,30 +94,35 @@ def render(comparison: Comparison, width: int | None = None) -> str:
         comparison: what to show.
         width: columns of the terminal; found out where absent.
     """
-    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False, markup=False)
-    console.print(_title(comparison))
-    console.print(_main_table(comparison))
-    console.print("Updates aggregated of visits, by device class:")
-    console.print(_participation_table(comparison))
+    return to_text(_parts(comparison), width)
+
+
+def _parts(comparison: Comparison) -> Iterator[RenderableType]:
+    yield _title(comparison)
+    yield _main_table(comparison)
+    yield "Updates aggregated of visits, by device class:"
+    yield _participation_table(comparison)
     for variant in comparison.variants:
         for warning in variant.warnings:
-            console.print(f"{variant.name}, {warning}", soft_wrap=True)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+            yield f"{variant.name}, {warning}"
 
 
 def _title(comparison: Comparison) -> str:
     target = ", ".join(f"{metric} {value:g}" for metric, value in (comparison.target or {}).items())
-    counts = [len(variant.seeds) for variant in comparison.variants]
-    interval = "their range" if max(counts) < BOOTSTRAP_FROM else "the interval of the median"
-    over = f"; medians over seeds, in brackets {interval}" if max(counts) > 1 else ""
-    return f"{comparison.scenario}: {f'time to {target}' if target else 'no target'}{over}"
+    what = f"time to {target}" if _arrivals_known(comparison) else "whole runs"
+    runs = max(len(variant.seeds) for variant in comparison.variants)
+    interval = "their range" if runs < BOOTSTRAP_FROM else "the 95 % interval"
+    over = f"; medians over seeds, in brackets {interval}" if runs > 1 else ""
+    return f"{comparison.scenario}: {what}{over}"
+
+
+def _arrivals_known(comparison: Comparison) -> bool:
+    return any(variant.seconds_to_target is not None for variant in comparison.variants)
 
 
 def _main_table(comparison: Comparison) -> Table:
     """Times to the target where one is known, else the times of whole runs."""
-    arrivals_known = any(variant.seconds_to_target for variant in comparison.variants)
-    columns = (_TO_TARGET if arrivals_known else _WHOLE_RUN) | _ALWAYS
+    columns = (_TO_TARGET if _arrivals_known(comparison) else _WHOLE_RUN) | _ALWAYS
     table = Table(box=box.MARKDOWN)
     table.add_column("variant")
     for heading in columns:

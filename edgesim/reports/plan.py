@@ -38,7 +38,7 @@ def _table(classes: Sequence[ClassPlan]) -> Table:
     table = Table(box=box.MARKDOWN)
     table.add_column("devices")
     table.add_column("sub-model")
-    headings = ("down", "up", "memory", "of", "download", "compute", "upload")
+    headings = ("bytes down", "bytes up", "memory", "download", "compute", "upload")
     for heading in headings:
         table.add_column(heading, justify="right")
     table.add_column("bottleneck")
@@ -48,8 +48,7 @@ def _table(classes: Sequence[ClassPlan]) -> Table:
             row.submodel,
             _format.size(row.bytes_down),
             _format.size(row.bytes_up),
-            _format.size(row.memory_bytes),
-            _format.size(row.memory_available_bytes),
+            f"{_format.size(row.memory_bytes)} of {_format.size(row.memory_available_bytes)}",
             _format.seconds(row.download_s),
             _format.seconds(row.compute_s),
             _format.seconds(row.upload_s),
@@ -63,6 +62,6 @@ def _host(host: HostEstimate) -> str:
     if host.wall_s is None or host.virtual_s is None:
         return f"Here: about {a_round}; only the target ends the run."
     return (
-        f"Here: about {_format.seconds(host.wall_s)} ({a_round}) for {_format.seconds(host.virtual_s)} of virtual time"
-        " and at most " + f"{host.visits} trained visits; less where the target is reached earlier."
+        f"Here: about {_format.seconds(host.wall_s)} ({a_round}) for {_format.seconds(host.virtual_s)} of"
+        f" virtual time and {host.visits} trained visits; less where the target is reached earlier."
     )

@@ -172,8 +172,8 @@ def _did_not_learn(evaluations: pd.DataFrame) -> Iterator[str]:
 def _absent(profile: str, part: Mapping[str, Any]) -> Iterator[str]:
     dispatched = part["dispatched"]
     if dispatched and part["out_of_memory"] == dispatched:
-        yield f"{profile}: each of its {dispatched} visits ran out of memory; give it a smaller sub-model"
+        yield f"{profile}: every visit ({dispatched}) ran out of memory; give it a smaller sub-model"
     elif dispatched and not part["aggregated"]:
-        yield f"{profile}: no update of its {dispatched} visits was aggregated"
+        yield f"{profile}: no update of its visits ({dispatched}) was aggregated"
     elif not dispatched:
-        yield f"{profile}: none of its {part['devices']} devices was ever asked"
+        yield f"{profile}: none of its devices ({part['devices']}) was ever asked"

@@ -90,7 +90,11 @@ def frame(name: str, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> pd.
         ValueError: a column is missing, not known, not as long as the others, or holds what it may not hold.
     """
     schema = _schema(name, columns)
-    return pd.DataFrame({key: _values(f"{name}.{key}", columns[key], kind) for key, kind in schema.items()})
+    values = {key: _values(f"{name}.{key}", columns[key], kind) for key, kind in schema.items()}
+    lengths = {key: len(series) for key, series in values.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of {name} differ in length: {lengths}")
+    return pd.DataFrame(values)
 
 
 def write(name: str, table: pd.DataFrame, path: Path) -> None:
@@ -133,7 +137,7 @@ def _schema(name: str, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> d
 
 def _values(name: str, values: Sequence[Any] | pd.Series[Any], column: Column) -> pd.Series[Any]:
     try:
-        series = pd.Series(values, dtype=_PANDAS[column.kind])
+        series = pd.Series(values, dtype=_PANDAS[column.kind]).reset_index(drop=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} holds what is no {column.kind}: {error}") from error
     if column.nullable:

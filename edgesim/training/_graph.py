@@ -19,6 +19,13 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
 
+def operand(node: fx.Node, index: int = 0) -> fx.Node:
+    """The node that an operator reads at this place."""
+    found = node.args[index]
+    assert isinstance(found, fx.Node)
+    return found
+
+
 def calls(graph: fx.Graph, *targets: object) -> list[fx.Node]:
     """The nodes of a graph that call one of these operators."""
     return [node for node in graph.nodes if node.op == "call_function" and node.target in targets]
@@ -26,6 +33,7 @@ def calls(graph: fx.Graph, *targets: object) -> list[fx.Node]:
 
 def simplify(graph: fx.Graph) -> None:
     """Remove what changes nothing, and turn gradients that are transposed matmuls into plain matmuls."""
+    _lower_dropout(graph)
     _drop_identities(graph)
     _reshape_views(graph)
     _drop_double_transposes(graph)
@@ -41,15 +49,32 @@ def _replace(node: fx.Node, by: fx.Node) -> None:
     node.graph.erase_node(node)
 
 
+def _lower_dropout(graph: fx.Graph) -> None:
+    """The fused dropout of GPUs as its parts, a draw and two products, so that the draw stands alone."""
+    for node in calls(graph, aten.native_dropout.default):
+        x, probability = operand(node), node.args[1]
+        assert isinstance(probability, float)
+        keep = 1.0 - probability
+        with graph.inserting_before(node):
+            mask = graph.call_function(aten.bernoulli.p, (x, keep))
+            kept = graph.call_function(aten.mul.Tensor, (x, mask))
+            scaled = graph.call_function(aten.mul.Scalar, (kept, 1.0 / keep if keep else 0.0))
+        scaled.meta["val"], mask.meta["val"] = node.meta["val"]
+        kept.meta["val"] = scaled.meta["val"]
+        for user in list(node.users):
+            _replace(user, (scaled, mask)[user.args[1]])  # type: ignore[index]
+        graph.erase_node(node)
+
+
 def _drop_identities(graph: fx.Graph) -> None:
     for node in calls(graph, *_ALIASES):
-        _replace(node, node.args[0])
+        _replace(node, operand(node))
     for node in calls(graph, aten.expand.default, *_VIEWS):
-        if shape_of(node) == shape_of(node.args[0]):
-            _replace(node, node.args[0])
+        if shape_of(node) == shape_of(operand(node)):
+            _replace(node, operand(node))
     for node in calls(graph, aten.mul.Scalar):
-        if node.args[1] == 1 and node.meta["val"].dtype == node.args[0].meta["val"].dtype:
-            _replace(node, node.args[0])
+        if node.args[1] == 1 and node.meta["val"].dtype == operand(node).meta["val"].dtype:
+            _replace(node, operand(node))
 
 
 def _reshape_views(graph: fx.Graph) -> None:
@@ -107,7 +132,7 @@ def _fuse_bias(graph: fx.Graph) -> None:
     for node in calls(graph, aten.add.Tensor):
         if len(node.args) != 2 or node.kwargs or not all(isinstance(arg, fx.Node) for arg in node.args):
             continue
-        for product, bias in (node.args, node.args[::-1]):
+        for product, bias in ((operand(node), operand(node, 1)), (operand(node, 1), operand(node))):
             if product.target is aten.bmm.default and len(product.users) == 1 and bias is not product:
                 with graph.inserting_before(node):
                     fused = graph.call_function(aten.baddbmm.default, (bias, *product.args))
@@ -131,6 +156,49 @@ def depends_on(graph: fx.Graph, roots: Iterable[fx.Node]) -> set[fx.Node]:
         if any(source in found for source in node.all_input_nodes):
             found.add(node)
     return found
+
+
+def batch_statistics(graph: fx.Graph) -> list[fx.Node]:
+    """Nodes whose output for one sample depends on the others of its batch."""
+    return [node for node in graph.nodes if node.op == "call_function" and "batch_norm" in str(node.target)]
+
+
+def shrink_to_rows(graph: fx.Graph, below: set[fx.Node], x: fx.Node, leading: Sequence[int]) -> list[fx.Node]:
+    """Take nodes out of `below` until what the others read of it has a row per sample.
+
+    Args:
+        graph: in which both lie.
+        below: nodes computed from the input `x`, which is one of them; shrinks in place.
+        x: has a row per sample.
+        leading: the first dimensions of such a tensor: batch, or clients and batch.
+
+    Returns:
+        The nodes of `below` that others read.
+    """
+    moved = depends_on(graph, [node for node in below if _moves_dimensions(node, len(leading))])
+    while True:
+        edge = [node for node in graph.nodes if node in below and not below.issuperset(node.users)]
+        wrong = {node for node in edge if node is not x and (node in moved or not _has_rows(node, leading))}
+        if not wrong:
+            return edge
+        below -= wrong
+
+
+def _moves_dimensions(node: fx.Node, count: int) -> bool:
+    """Whether one of the first `count` dimensions goes elsewhere."""
+    if node.target is aten.t.default:
+        return True
+    if node.target is aten.transpose.int:
+        rank = len(shape_of(node))
+        return any(int(dim) % rank < count for dim in node.args[1:])  # type: ignore[arg-type]
+    if node.target is aten.permute.default:
+        return list(node.args[1])[:count] != list(range(count))  # type: ignore[arg-type]
+    return False
+
+
+def _has_rows(node: fx.Node, leading: Sequence[int]) -> bool:
+    value = node.meta["val"]
+    return isinstance(value, torch.Tensor) and tuple(value.shape[: len(leading)]) == tuple(leading)
 
 
 def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgesim.rng import Streams
+from edgesim.training._stacking import stack, unstack
+from edgesim.training.batches import Positions, padded, widths
 from edgesim.training.objective import ANCHOR, Objective
 from edgesim.training.optimizer import Optimizer
 from edgesim.training.step_plan import Example, StepPlan, make_plan
@@ -71,26 +73,24 @@ class Job:
     frozen: Tensors
     buffers: Tensors
     samples: NDArray[np.int64]
-    batches: Sequence[NDArray[np.int64]]
+    batches: Sequence[Positions]
     lr: float
     noise: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a visit's training gives. Tensors may be reused once the next result is asked for."""
+    """What a visit's training gives. Its tensors hold until the next result is asked for, and no longer.
+
+    Attributes:
+        params: the trained tensors.
+        buffers: the network's buffers after the last step.
+        loss: mean over the samples that were processed; nan where none was.
+    """
 
     params: Tensors
     buffers: Tensors
     loss: float
-
-
-def widths(batch: int) -> tuple[int, ...]:
-    """The batch sizes that plans are made for: the full one and its halves. Short batches are padded up to one."""
-    found = [batch]
-    while found[-1] > 1:
-        found.append(-(-found[-1] // 2))
-    return tuple(found)
 
 
 def has_batch_statistics(network: nn.Module) -> bool:
@@ -122,22 +122,29 @@ class Trainer:
     _plans: dict[tuple[object, ...], StepPlan] = field(default_factory=dict)
     _scratch: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._widths = widths(self.batch_size)
+        self._exact_width = has_batch_statistics(self.network)
+
     def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
         """Train all jobs; results come in the order of the jobs."""
         if self.execution.mode == "sequential":
             yield from (self._alone(job) for job in jobs)
             return
-        results: dict[int, Trained] = {}
+        waiting: dict[int, Trained] = {}
+        following = 0
         for cohort in self._cohorts(jobs):
-            trained = self._stacked([jobs[place] for place in cohort])
-            results.update(zip(cohort, trained, strict=True))
-        yield from (results.pop(place) for place in range(len(jobs)))
+            trained = self._stacked([jobs[place] for place in cohort], reuse=not waiting)
+            waiting.update(zip(cohort, trained, strict=True))
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
 
     # ------------------------------------------------------------------------------------- one client
 
     @torch.inference_mode()
     def _alone(self, job: Job) -> Trained:
-        params = self._fresh_copy(job)
+        params = self._copies(job.params, None)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
         buffers = list(job.buffers.values())
         aux = self._aux(job)
@@ -147,37 +154,24 @@ class Trainer:
             plan = self.plan(job, self._width(len(positions)), None)
             if plan.prefix is not None and features is None:
                 features = self._features(plan, job)
-            index, weight = self._padded(positions, plan.batch)
-            x = self._batch(job, features, index)
-            y = self.samples.y[torch.from_numpy(job.samples[index])]
+            (index,), (weight,) = self._padded([positions], plan.batch)
             loss, *buffers = plan.step(
                 *params.values(),
                 *states,
                 *job.frozen.values(),
                 *buffers,
                 *aux.values(),
-                *x,
-                y,
+                *self._batch(job, features, index),
+                self.samples.y[torch.from_numpy(job.samples[index])],
                 weight,
                 *self._noise(plan, [job], step),
                 *self.optimizer.scalar_values(job.lr, step),
             )
             losses.append(loss * len(positions))
-        total = sum(len(positions) for positions in job.batches)
-        mean = float(torch.stack(losses).sum()) / total if losses else float("nan")
-        return Trained(params, dict(zip(job.buffers, buffers, strict=True)), mean)
+        total = float(torch.stack(losses).sum()) if losses else 0.0
+        return Trained(params, dict(zip(job.buffers, buffers, strict=True)), _mean(total, job))
 
-    def _fresh_copy(self, job: Job) -> dict[str, Tensor]:
-        """A copy of the job's parameters in memory that is reused from visit to visit: new pages are slow."""
-        key = tuple((name, value.shape) for name, value in job.params.items())
-        scratch = self._scratch.setdefault(key, {name: torch.empty_like(p) for name, p in job.params.items()})
-        for name, value in job.params.items():
-            scratch[name].copy_(value)
-        return scratch
-
-    def _batch(
-        self, job: Job, features: Sequence[Tensor] | None, index: NDArray[np.int64]
-    ) -> Sequence[Tensor]:
+    def _batch(self, job: Job, features: Sequence[Tensor] | None, index: Positions) -> Sequence[Tensor]:
         if features is not None:
             positions = torch.from_numpy(index).to(self.execution.device)
             return [feature[positions] for feature in features]
@@ -195,46 +189,41 @@ class Trainer:
             chunks.append(plan.prefix(*job.frozen.values(), x))
         return [torch.cat(parts)[:count] for parts in zip(*chunks, strict=True)]
 
-    # ------------------------------------------------------------------------------------------- many clients
+    # ------------------------------------------------------------------------------------- many clients
 
     def _cohorts(self, jobs: Sequence[Job]) -> Iterator[list[int]]:
         """Places of jobs that can be stacked: the same shapes and batch width, the longest visits first."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, job in enumerate(jobs):
-            width = self._width(max(len(positions) for positions in job.batches))
-            groups.setdefault((width, job.lr, tuple(job.params), tuple(job.frozen)), []).append(place)
+            key = (self._widest(job), job.lr, tuple(job.params), tuple(job.frozen))
+            groups.setdefault(key, []).append(place)
         for members in groups.values():
             members.sort(key=lambda place: -len(jobs[place].batches))
             for start in range(0, len(members), self.execution.cohort):
                 yield members[start : start + self.execution.cohort]
 
     @torch.inference_mode()
-    def _stacked(self, jobs: Sequence[Job]) -> list[Trained]:
-        width = self._width(max(len(positions) for job in jobs for positions in job.batches))
-        params = {name: _stack([job.params[name] for job in jobs]).clone() for name in jobs[0].params}
-        frozen = {name: _stack([job.frozen[name] for job in jobs]) for name in jobs[0].frozen}
-        buffers = {name: _stack([job.buffers[name] for job in jobs]).clone() for name in jobs[0].buffers}
-        aux = (
-            {ANCHOR + name: value.clone() for name, value in params.items()}
-            if self.objective.proximal
-            else {}
-        )
+    def _stacked(self, jobs: Sequence[Job], *, reuse: bool) -> list[Trained]:
+        """Train a cohort, the longest visit first; each step runs those that still have one to do."""
+        width = self._widest(jobs[0])
+        given = stack([job.params for job in jobs])
+        params = self._copies(given, len(jobs)) if reuse else {name: p.clone() for name, p in given.items()}
+        frozen = stack([job.frozen for job in jobs])
+        buffers = {name: b.clone() for name, b in stack([job.buffers for job in jobs]).items()}
+        aux = {ANCHOR + name: p for name, p in given.items()} if self.objective.proximal else {}
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
-        losses = torch.zeros(len(jobs), dtype=next(iter(params.values())).dtype, device=self.execution.device)
+        losses = torch.zeros(len(jobs), dtype=self.samples.x.dtype, device=self.execution.device)
         features = self._stacked_features(jobs, width, frozen)
         for step in range(len(jobs[0].batches)):
             active = [job for job in jobs if len(job.batches) > step]
             count = len(active)
             plan = self.plan(jobs[0], width, count)
-            index, weight = self._padded_many([job.batches[step] for job in active], width)
-            x = self._stacked_batch(active, features, index)
-            places = np.stack([job.samples[rows] for job, rows in zip(active, index, strict=True)])
+            index, weight = self._padded([job.batches[step] for job in active], width)
             loss, *fresh = plan.step(
                 *(value[:count] for group in (params.values(), states, frozen.values()) for value in group),
-                *(value[:count] for value in buffers.values()),
-                *(value[:count] for value in aux.values()),
-                *x,
-                self.samples.y[torch.from_numpy(places)],
+                *(value[:count] for group in (buffers.values(), aux.values()) for value in group),
+                *self._stacked_batch(active, features, index),
+                self.samples.y[_places(active, index)],
                 weight,
                 *self._noise(plan, active, step),
                 *self.optimizer.scalar_values(jobs[0].lr, step),
@@ -243,17 +232,19 @@ class Trainer:
                 buffers[name][:count] = value
             sizes = torch.tensor([len(job.batches[step]) for job in active], dtype=loss.dtype)
             losses[:count] += loss * sizes.to(loss.device)
-        return _unstacked(jobs, params, buffers, losses.tolist())
+        rows = zip(
+            unstack(params, len(jobs)), unstack(buffers, len(jobs)), losses.tolist(), jobs, strict=True
+        )
+        return [Trained(own, statistics, _mean(total, job)) for own, statistics, total, job in rows]
 
     def _stacked_batch(
-        self, jobs: Sequence[Job], features: Sequence[Tensor] | None, index: NDArray[np.int64]
+        self, jobs: Sequence[Job], features: Sequence[Tensor] | None, index: Positions
     ) -> Sequence[Tensor]:
         if features is not None:
             rows = torch.arange(len(jobs), device=self.execution.device).unsqueeze(1)
             positions = torch.from_numpy(index).to(self.execution.device)
             return [feature[rows, positions] for feature in features]
-        places = np.stack([job.samples[rows] for job, rows in zip(jobs, index, strict=True)])
-        return [self.samples.x[torch.from_numpy(places)]]
+        return [self.samples.x[_places(jobs, index)]]
 
     def _stacked_features(self, jobs: Sequence[Job], width: int, frozen: Tensors) -> Sequence[Tensor] | None:
         plan = self.plan(jobs[0], width, len(jobs))
@@ -267,7 +258,7 @@ class Trainer:
             chunks.append(plan.prefix(*frozen.values(), x))
         return [torch.cat(parts, dim=1) for parts in zip(*chunks, strict=True)]
 
-    # ------------------------------------------------------------------------------------------- both
+    # ------------------------------------------------------------------------------------- both
 
     def plan(self, job: Job, width: int, clients: int | None) -> StepPlan:
         """The plan for jobs of this shape, batches of this width and so many clients; made on first use."""
@@ -284,29 +275,34 @@ class Trainer:
     def _aux(self, job: Job) -> dict[str, Tensor]:
         return {ANCHOR + name: p for name, p in job.params.items()} if self.objective.proximal else {}
 
+    def _copies(self, params: Tensors, clients: int | None) -> dict[str, Tensor]:
+        """Copies to train in, in memory that is reused from visit to visit: new pages are slow."""
+        key = (clients is None, *params)
+        if key not in self._scratch:
+            room = self.execution.cohort
+            self._scratch[key] = {
+                name: torch.empty_like(p) if clients is None else p.new_empty(room, *p.shape[1:])
+                for name, p in params.items()
+            }
+        scratch = self._scratch[key]
+        return {
+            name: (scratch[name] if clients is None else scratch[name][:clients]).copy_(p)
+            for name, p in params.items()
+        }
+
     def _width(self, size: int) -> int:
-        """Batch width of the plan for so many samples; exact under batch statistics, which padding would enter."""
-        return (
-            size
-            if has_batch_statistics(self.network)
-            else min(width for width in widths(self.batch_size) if width >= size)
-        )
+        """Width of the plan for so many samples; exact under batch statistics, which padding would enter."""
+        return size if self._exact_width else min(width for width in self._widths if width >= size)
 
-    def _padded(self, positions: NDArray[np.int64], width: int) -> tuple[NDArray[np.int64], Tensor]:
-        index, weight = self._padded_many([positions], width)
-        return index[0], weight[0]
+    def _widest(self, job: Job) -> int:
+        return self._width(max((len(positions) for positions in job.batches), default=1))
 
-    def _padded_many(
-        self, positions: Sequence[NDArray[np.int64]], width: int
-    ) -> tuple[NDArray[np.int64], Tensor]:
-        """Index [clients, width] and weight of the same shape; a padded place repeats a sample at weight zero."""
-        sizes = np.array([len(each) for each in positions])
-        index = np.stack([np.resize(each, width) for each in positions])
-        weight = (np.arange(width) < sizes[:, None]) / sizes[:, None]
+    def _padded(self, batches: Sequence[Positions], width: int) -> tuple[Positions, Tensor]:
+        index, weight = padded(batches, width)
         return index, torch.from_numpy(weight).to(self.execution.device, self.samples.x.dtype)
 
     def _noise(self, plan: StepPlan, jobs: Sequence[Job], step: int) -> list[Tensor]:
-        """Kept or dropped (1 or 0) for each random input, from each visit's own stream."""
+        """Kept or dropped for each element of each random input, from each visit's own stream."""
         drawn = []
         for number, noise in enumerate(plan.noise):
             shape = noise.shape if plan.clients is None else noise.shape[1:]
@@ -315,26 +311,16 @@ class Trainer:
                 for job in jobs
             ]
             stacked = rows[0] if plan.clients is None else np.stack(rows)
-            drawn.append(torch.from_numpy(stacked).to(self.execution.device, self.samples.x.dtype))
+            drawn.append(torch.from_numpy(stacked).to(self.execution.device, noise.dtype))
         return drawn
 
 
-def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors along a new leading axis; without copying where all are the same one."""
-    first = tensors[0]
-    if all(tensor is first for tensor in tensors):
-        return first.expand(len(tensors), *first.shape)
-    return torch.stack(list(tensors))
+def _places(jobs: Sequence[Job], index: Positions) -> Tensor:
+    """Where in the pool the samples of a batch lie, [clients, width]."""
+    return torch.from_numpy(np.stack([job.samples[rows] for job, rows in zip(jobs, index, strict=True)]))
 
 
-def _unstacked(
-    jobs: Sequence[Job], params: Tensors, buffers: Tensors, losses: Sequence[float]
-) -> list[Trained]:
-    return [
-        Trained(
-            {name: value[row] for name, value in params.items()},
-            {name: value[row] for name, value in buffers.items()},
-            losses[row] / sum(len(positions) for positions in job.batches),
-        )
-        for row, job in enumerate(jobs)
-    ]
+def _mean(total: float, job: Job) -> float:
+    """Mean loss from the sum over all samples that a visit processed."""
+    processed = sum(len(positions) for positions in job.batches)
+    return total / processed if processed else float("nan")

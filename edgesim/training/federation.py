@@ -51,9 +51,18 @@ class Federation:
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
+    _names: dict[int, tuple[list[str], list[str]]] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
     _losses: dict[int, float] = field(default_factory=dict)
     _metrics: dict[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.trainer.network.named_parameters()]
+        self._buffers = [name for name in self.weights if name not in set(names)]
+        for first in range(len(self.ledger.structure.layers)):
+            trained = set(self.ledger.structure.trained_tensors(first))
+            own, rest = ([n for n in names if (n in trained) == wanted] for wanted in (True, False))
+            self._names[first] = own, rest
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order, and remember the version that it starts from."""
@@ -78,13 +87,12 @@ class Federation:
     def _job(self, assignment: Assignment) -> Job:
         order = assignment.order
         base = self._bases[order.dispatch]
-        trained = self.ledger.structure.trained_tensors(assignment.submodel.first_layer)
+        trained, frozen = self._names[assignment.submodel.first_layer]
         samples = self.shards[order.device % len(self.shards)]
-        names = [name for name, _ in self.trainer.network.named_parameters()]
         return Job(
-            params={name: base[name] for name in names if name in set(trained)},
-            frozen={name: base[name] for name in names if name not in set(trained)},
-            buffers={name: buffer for name, buffer in base.items() if name not in set(names)},
+            params={name: base[name] for name in trained},
+            frozen={name: base[name] for name in frozen},
+            buffers={name: base[name] for name in self._buffers},
             samples=samples,
             batches=draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work),
             lr=self.learning_rate(order.version),

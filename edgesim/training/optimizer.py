@@ -15,7 +15,7 @@ from torch import fx
 
 aten = torch.ops.aten
 
-_PRODUCTS = {aten.mm.default: aten.addmm_.default, aten.bmm.default: aten.baddbmm_.default}
+_PRODUCTS: dict[Any, Any] = {aten.mm.default: aten.addmm_.default, aten.bmm.default: aten.baddbmm_.default}
 
 
 class GraphWriter:

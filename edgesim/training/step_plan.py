@@ -56,9 +56,16 @@ class Example:
 
 @dataclass(frozen=True)
 class Noise:
-    """A random operator that became an input: keep or drop each element."""
+    """A random operator that became an input.
+
+    Attributes:
+        shape: of the input.
+        dtype: of the input.
+        keep: probability that an element is one and not zero.
+    """
 
     shape: tuple[int, ...]
+    dtype: torch.dtype
     keep: float
 
 
@@ -114,7 +121,8 @@ def make_plan(
         graph, layout = _trace(network, objective, example, clients)
     _graph.simplify(graph)
     noise = _noise_as_inputs(graph)
-    prefix, features = _split_prefix(graph, layout)
+    leading = example.x.shape[:1] if clients is None else (clients, *example.x.shape[:1])
+    prefix, features = _split_prefix(graph, layout, leading)
     _write_update(graph, layout, objective, optimizer, example, clients)
     return StepPlan(
         prefix=prefix,
@@ -170,9 +178,11 @@ def _trace(
     names = [list(group) for group in groups]
 
     def one(values: Sequence[Sequence[Tensor]], x: Tensor, y: Tensor, weight: Tensor) -> Any:
-        named = [dict(zip(keys, group, strict=True)) for keys, group in zip(names, values, strict=True)]
-        loss, buffers = objective(network, *named[:3], x, y, weight, named[3])
-        return loss, list(buffers.values())
+        params, frozen, buffers, aux = (
+            dict(zip(*pair, strict=True)) for pair in zip(names, values, strict=True)
+        )
+        loss, fresh = objective(network, params, frozen, buffers, x, y, weight, aux)
+        return loss, list(fresh.values())
 
     def step(*flat: Tensor) -> tuple[Tensor, ...]:
         values, rest = _unflatten(flat, [len(group) for group in groups])
@@ -188,7 +198,14 @@ def _trace(
     flat = [tensor for group in groups for tensor in group.values()] + [example.x, example.y, weight]
     axis = () if clients is None else (clients,)
     inputs = [tensor.new_empty(axis + tensor.shape) for tensor in flat]
-    graph = make_fx(step, tracing_mode="fake")(*inputs).graph
+    try:
+        graph = make_fx(step, tracing_mode="fake")(*inputs).graph
+    except (RuntimeError, ValueError) as error:
+        # What torch raises for a network that branches on values, or that a batch of this size does not fit.
+        reason = str(error).splitlines()[0]
+        raise RunFailed(
+            f"the model's training step cannot be traced for batches of {len(example.x)}: {reason}"
+        ) from error
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
     return graph, _Layout(placeholders, example)
 
@@ -206,7 +223,7 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
     found: list[Noise] = []
     last = [node for node in graph.nodes if node.op == "placeholder"][-1]
     for node in _graph.random_operators(graph):
-        if node.target is not aten.bernoulli_.float and node.target is not aten.bernoulli.p:
+        if node.target not in (aten.bernoulli_.float, aten.bernoulli.p):
             raise RunFailed(
                 f"the model draws random numbers by {node.target}, which cannot be repeated; "
                 "use torch.nn.Dropout, or set its probability to 0"
@@ -215,20 +232,25 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
             noise = graph.placeholder(f"noise_{len(found)}")
         noise.meta["val"] = node.meta["val"]
         last = noise
-        found.append(Noise(_graph.shape_of(node), float(node.args[1])))
+        keep = node.args[1]
+        assert isinstance(keep, float)
+        found.append(Noise(_graph.shape_of(node), node.meta["val"].dtype, keep))
         node.replace_all_uses_with(noise)
         graph.erase_node(node)
     graph.eliminate_dead_code()
     return tuple(found)
 
 
-def _split_prefix(graph: fx.Graph, layout: _Layout) -> tuple[Callable[..., Any] | None, int]:
+def _split_prefix(
+    graph: fx.Graph, layout: _Layout, leading: Sequence[int]
+) -> tuple[Callable[..., Any] | None, int]:
     """Cut out what depends on the input and frozen tensors alone; its outputs become inputs of the step."""
     frozen = set(layout.frozen)
     changing = {node for node in graph.nodes if node.op == "placeholder" and node not in frozen} - {layout.x}
+    changing |= set(_graph.batch_statistics(graph))
     below = _graph.depends_on(graph, [layout.x]) - _graph.depends_on(graph, changing)
+    edge = _graph.shrink_to_rows(graph, below, layout.x, leading)
     nodes = [node for node in graph.nodes if node in below and node is not layout.x]
-    edge = [node for node in (layout.x, *nodes) if any(user not in below for user in node.users)]
     if not nodes or not frozen:
         return None, 1
     prefix = _prefix_graph(graph, layout, nodes, edge)

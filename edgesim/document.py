@@ -1,0 +1,185 @@
+"""A scenario file before it is validated: finding it, choosing a variant, overriding values from outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgesim import shipped, yaml_source
+from edgesim.errors import InputError, Problem, did_you_mean
+from edgesim.yaml_source import KeyPath, Source
+
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
+
+_PATH = re.compile(r"[^.\[\]\s]+(?:\.[^.\[\]\s]+|\[[^.\[\]\s]+\])*")
+_INDEX = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A scenario file as read.
+
+    Attributes:
+        source: the parsed file.
+        path: where it lies.
+    """
+
+    source: Source
+    path: Path
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of its variants, in the order of the file."""
+        given = self.source.data.get("variants") if isinstance(self.source.data, dict) else None
+        return tuple(given) if isinstance(given, dict) else ()
+
+    def base(self) -> Source:
+        """The scenario without its variants.
+
+        Raises:
+            InputError: `variants` is no mapping, or empty.
+        """
+        data = self.source.data
+        if not isinstance(data, dict) or "variants" not in data:
+            return self.source
+        if not self.variants:
+            message = "must map names to what they change, as in fedpmt: {submodel: fedpmt}"
+            raise InputError(Problem(message, "variants", self.source.place(("variants",))))
+        return replace(self.source, data={key: value for key, value in data.items() if key != "variants"})
+
+    def variant(self, name: str) -> Source:
+        """The scenario with what one of its variants changes.
+
+        Raises:
+            InputError: there is none of this name, or it is no mapping.
+        """
+        if name not in self.variants:
+            known = f"known: {', '.join(self.variants)}" if self.variants else "the scenario has none"
+            message = f'no variant "{name}"{did_you_mean(name, self.variants)} ({known})'
+            raise InputError(Problem(message, place=self.source.name))
+        root = ("variants", name)
+        data = self.source.data["variants"][name]
+        problem = None
+        if not re.fullmatch(SAFE_NAME, name):
+            problem = "a name may hold up to 100 letters, digits, dots, dashes and underscores"
+        elif not isinstance(data, dict):
+            problem = "must be a mapping of what it changes"
+        if problem is not None:
+            raise InputError(Problem(problem, yaml_source.show_path(root), self.source.place(root)))
+        merged, _ = _merged(self.base(), data)
+        changed = {path[2:]: place for path, place in self.source.places.items() if path[:2] == root}
+        changed[()] = merged.places[()]
+        return replace(merged, places={**merged.places, **changed})
+
+
+def open_document(name: str) -> Document:
+    """Read a scenario file, by path or by the name of a shipped one.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return Document(yaml_source.read(path), path.resolve())
+    known = shipped_names()
+    if name in known:
+        path = shipped.folder("scenarios") / f"{name}.yaml"
+        return Document(yaml_source.read(path, f"{name}.yaml"), path)
+    if path.is_dir():
+        raise InputError(Problem("is a folder; give a scenario file", place=name))
+    hint = did_you_mean(name, known)
+    raise InputError(f'no scenario "{name}"{hint} (shipped: {", ".join(known)}; or give a .yaml file)')
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of the scenarios that come with edgesim, folders included (`papers/...`)."""
+    root = shipped.folder("scenarios")
+    return tuple(sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml")))
+
+
+def overridden(source: Source, text: str) -> Source:
+    """Apply one `key.path=value` of the command line.
+
+    Raises:
+        InputError: it is not of this form, the value is no YAML, or a list has no such entry.
+    """
+    place = f"--set {' '.join(text.split())}"
+    key, equals, value = text.partition("=")
+    if not equals or not _PATH.fullmatch(key.strip()):
+        raise InputError(Problem("must be key.path=value, as in training.learning_rate=0.1", place=place))
+    if not isinstance(source.data, dict):
+        return source  # which validation refuses
+    try:
+        path = path_in(source.data, key.strip())
+        return assigned(source, path, yaml_source.parse(value, place).data, place)
+    except InputError as error:
+        raise InputError(*(replace(problem, place=place) for problem in error.problems)) from error
+
+
+def assigned(source: Source, path: KeyPath, value: Any, place: str) -> Source:
+    """The source with one value merged in, as by a variant; what it changes stands at this place."""
+    for part in reversed(path):
+        value = {part: value}
+    merged, replaced = _merged(source, value)
+    return replace(merged, places={**merged.places, **dict.fromkeys(replaced, place)})
+
+
+def path_in(data: Any, text: str) -> KeyPath:
+    """The parts of `fleet[0].count` or `fleet.0.count`; numbers where the data has a list.
+
+    Raises:
+        InputError: a list has no such entry.
+    """
+    path: list[str | int] = []
+    for part in re.findall(r"[^.\[\]]+", text):
+        if isinstance(data, list):
+            index = int(part) if _INDEX.fullmatch(part) else len(data)
+            if index >= len(data):
+                raise InputError(f"there is no entry [{part}]; the list has {len(data)}, counted from 0")
+            path.append(index)
+            data = data[index]
+        else:
+            path.append(part)
+            data = data.get(part) if isinstance(data, dict) else None
+    return tuple(path)
+
+
+def _merged(source: Source, changes: Mapping[str, Any]) -> tuple[Source, set[KeyPath]]:
+    """A source with changes merged in, less the places of what they replace; and the paths of that."""
+    replaced: set[KeyPath] = set()
+    data = _merge(source.data, changes, (), replaced)
+    places = {
+        path: place
+        for path, place in source.places.items()
+        if not any(path[:end] in replaced for end in range(len(path) + 1))
+    }
+    return replace(source, data=data, places=places), replaced
+
+
+def _merge(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
+    """Mappings merge key by key; another component, a list or a plain value replaces what was there.
+
+    Numbers as keys, which no file has, reach into a list.
+    """
+    if isinstance(base, str) and isinstance(over, dict):
+        replaced.add(path)
+        base = {"name": base}
+    if isinstance(over, str) and isinstance(base, dict) and "name" in base:
+        over = {"name": over}
+    if isinstance(base, list) and isinstance(over, dict) and any(isinstance(key, int) for key in over):
+        return [
+            _merge(item, over[index], (*path, index), replaced) if index in over else item
+            for index, item in enumerate(base)
+        ]
+    if not isinstance(base, dict) or not isinstance(over, dict) or (path and _is_another(base, over)):
+        replaced.add(path)
+        return over
+    return base | {key: _merge(base.get(key), value, (*path, key), replaced) for key, value in over.items()}
+
+
+def _is_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    """Whether two mappings name different components, whose parameters have nothing to do with each other."""
+    return "name" in base and "name" in over and base["name"] != over["name"]

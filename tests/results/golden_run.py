@@ -1,0 +1,118 @@
+"""A small run whose every number one can check by hand.
+
+Four devices: 0 and 1 are fast, 2 is slow, 3 is tiny. The deadline is 5 s, the target an accuracy of 0.8.
+
+    device 0  |-- aggregated 0..4 --|  |- dropped 5..7.5 -| |- 8.. still computing at the end, 10 -
+    device 1                           |-- aggregated 5..9.5 --|
+    device 2  |--------- late 0..8 ---------|
+    device 3  |- out of memory 0..3 -|
+    server                             v1 at 5                  v2 at 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from edgesim.results import tables
+from edgesim.results.run import RunResult, manifest
+from edgesim.results.summary import Context, summarise
+
+COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
+    "evaluations": {
+        "time_s": [0.0, 5.0, 10.0],
+        "version": [0, 1, 2],
+        "loss": [2.3, 1.0, 0.5],
+        "accuracy": [0.1, 0.6, 0.85],
+    },
+    "dispatches": {
+        "dispatch": [0, 1, 2, 3, 4, 5],
+        "device": [0, 2, 3, 1, 0, 0],
+        "visit": [0, 0, 0, 0, 1, 2],
+        "profile": ["fast", "slow", "tiny", "fast", "fast", "fast"],
+        "submodel": ["full", "half", "half", "full", "full", "full"],
+        "density": [1.0, 0.5, 0.5, 1.0, 1.0, 1.0],
+        "base_version": [0, 0, 0, 1, 1, 1],
+        "staleness": [0, None, None, 0, None, None],
+        "dispatched_s": [0.0, 0.0, 0.0, 5.0, 5.0, 8.0],
+        "download_s": [1.0, 2.0, 3.0, 1.0, 1.0, 1.0],
+        "compute_s": [2.0, 4.0, None, 2.5, None, None],
+        "upload_s": [1.0, 2.0, None, 1.0, None, None],
+        "finished_s": [4.0, 8.0, 3.0, 9.5, 7.5, None],
+        "outcome": ["aggregated", "late", "out_of_memory", "aggregated", "dropped", "unfinished"],
+        "bytes_down": [100, 100, 100, 100, 100, 100],
+        "bytes_up": [100, 50, 0, 100, 0, 0],
+        "train_flops": [1000, 500, 0, 1000, 0, 0],
+        "energy_j": [10.0, 30.0, 2.0, 11.0, 4.0, 3.0],
+        "train_loss": [1.9, None, None, 0.9, None, None],
+        "cost_basis": ["measured", "estimated", "estimated", "measured", "measured", None],
+    },
+    "aggregations": {
+        "time_s": [5.0, 10.0],
+        "version": [1, 2],
+        "updates": [1, 1],
+        "mean_staleness": [0.0, 0.0],
+        "mean_density": [1.0, 1.0],
+        "covered_fraction": [1.0, 1.0],
+    },
+    "coverage": {
+        "tensor": ["output.weight", "output.bias"],
+        "layer": ["output", "output"],
+        "times_trained": [2, 2],
+        "devices": [2, 2],
+    },
+}
+
+CONTEXT = Context(
+    reason="target",
+    target={"accuracy": 0.8},
+    devices={"fast": 2, "slow": 1, "tiny": 1},
+    notes=(),
+    wall_s={"total": 1.5},
+)
+
+HEADER = manifest(
+    scenario="golden", variant="main", seed={"learning": 1, "timing": 1}, device="cpu", timing_only=False
+)
+
+
+def table(name: str, **changes: Sequence[Any]) -> pd.DataFrame:
+    """One of the tables, with some columns replaced or added."""
+    return tables.frame(name, {**COLUMNS[name], **changes})
+
+
+def all_tables() -> dict[str, pd.DataFrame]:
+    """Every table of the run."""
+    return {name: table(name) for name in COLUMNS}
+
+
+def result() -> RunResult:
+    """The run as it is read back from its directory."""
+    return RunResult(
+        scenario_yaml="name: golden\n",
+        manifest={**HEADER, "status": "finished"},
+        summary=summarise(all_tables(), CONTEXT),
+        tables=all_tables(),
+        weights={
+            "output.bias": np.array([0.5, -0.5], dtype=np.float32),
+            "output.weight": np.arange(6, dtype=np.float32).reshape(3, 2).T,
+            "steps": np.array(7),
+        },
+    )
+
+
+def timing_only() -> RunResult:
+    """The same timeline, of a run that trained nothing."""
+    nothing = [None] * 3
+    tables_ = {**all_tables(), "evaluations": table("evaluations", loss=nothing, accuracy=nothing)}
+    return replace(
+        result(),
+        manifest={**HEADER, "timing_only": True, "status": "finished"},
+        summary=summarise(tables_, CONTEXT),
+        tables=tables_,
+        weights=None,
+    )
