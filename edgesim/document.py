@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -82,13 +83,13 @@ def open_document(name: str) -> Document:
         InputError: there is none, or it cannot be read.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(name):  # Path.is_file raises for names that are too long
         return Document(yaml_source.read(path), path.resolve())
     known = shipped_names()
     if name in known:
         path = shipped.folder("scenarios") / f"{name}.yaml"
         return Document(yaml_source.read(path, f"{name}.yaml"), path)
-    if path.is_dir():
+    if os.path.isdir(name):
         raise InputError(Problem("is a folder; give a scenario file", place=name))
     hint = did_you_mean(name, known)
     raise InputError(f'no scenario "{name}"{hint} (shipped: {", ".join(known)}; or give a .yaml file)')

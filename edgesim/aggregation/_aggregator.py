@@ -67,23 +67,36 @@ class Sums:
     moved: dict[str, Tensor] = field(default_factory=dict)
     covered: dict[str, Tensor | float] = field(default_factory=dict)
     total: float = 0.0
+    _delta: dict[str, Tensor] = field(default_factory=dict)  # memory that every update reuses
 
     def add(self, weights: Mapping[str, Tensor], update: Update) -> None:
         """Fold one update in."""
+        import torch
+
         self.total += update.weight
         for name, value in update.values.items():
-            delta = value - weights[name]
+            delta = torch.sub(value, weights[name], out=self._delta.get(name))
+            self._delta[name] = delta
             mask = update.masks.get(name)
             share: Tensor | float = update.weight
             if mask is not None:
-                delta = delta.mul_(mask)
+                delta.mul_(mask)
                 share = mask.to(delta.dtype).mul_(update.weight)
-            moved = self.moved.get(name)
-            self.moved[name] = (
-                delta.mul_(update.weight) if moved is None else moved.add_(delta, alpha=update.weight)
-            )
-            before = self.covered.get(name)
-            self.covered[name] = share if before is None else before + share
+            if name in self.moved:
+                self.moved[name].add_(delta, alpha=update.weight)
+                self.covered[name] = self.covered[name] + share
+            else:
+                self.moved[name] = delta * update.weight
+                self.covered[name] = share
+
+    def step(self, weights: Mapping[str, Tensor], name: str, divisor: Tensor | float) -> Tensor:
+        """W + moved / divisor; where nobody trained it is W, bit for bit."""
+        import torch
+
+        before = weights[name]
+        after = before + self.moved[name] / divisor
+        covered = self.covered[name]
+        return after if isinstance(covered, float) else torch.where(covered > 0, after, before)
 
 
 def sums_of(weights: Mapping[str, Tensor], updates: Iterable[Update]) -> Sums:

@@ -25,8 +25,4 @@ class Covered(Aggregator):
     def aggregate(self, weights: Mapping[str, Tensor], updates: Iterable[Update]) -> dict[str, Tensor]:
         """The next version; a coordinate that nobody trained keeps its value bit for bit."""
         sums = sums_of(weights, updates)
-        merged = dict(weights)
-        for name, moved in sums.moved.items():
-            covered = sums.covered[name]
-            merged[name] = sums.keep_uncovered(name, weights[name], weights[name] + moved / covered)
-        return merged
+        return {**weights, **{name: sums.step(weights, name, sums.covered[name]) for name in sums.moved}}

@@ -24,7 +24,4 @@ class Fill(Aggregator):
     def aggregate(self, weights: Mapping[str, Tensor], updates: Iterable[Update]) -> dict[str, Tensor]:
         """The next version; a coordinate that nobody trained keeps its value bit for bit."""
         sums = sums_of(weights, updates)
-        merged = dict(weights)
-        for name, moved in sums.moved.items():
-            merged[name] = sums.keep_uncovered(name, weights[name], weights[name] + moved / sums.total)
-        return merged
+        return {**weights, **{name: sums.step(weights, name, sums.total) for name in sums.moved}}

@@ -206,7 +206,7 @@ class _Draft:
     upstream: frozenset[int]
 
 
-class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  (torch has no annotations there)
+class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Collects layers from the operators of a forward pass."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -315,7 +315,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  (torch has 
         if kept:
             raise RunFailed(
                 f"{func} keeps statistics in buffer {kept[0]} and has no parameters; "
-                "give the norm parameters (affine=True) or no statistics (track_running_stats=False)"
+                "give the norm parameters (affine=True) or no statistics"
             )
 
     def finished(self, network: nn.Module) -> Iterator[Layer]:

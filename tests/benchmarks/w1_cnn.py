@@ -1,4 +1,4 @@
-"""W1 of design section 7: the FedAvg CNN on CIFAR-10's shape, 10 of 100 clients with 50 samples each, 1 thread."""
+"""W1 of design section 7: the FedAvg CNN on CIFAR-10 shapes, 10 of 100 clients of 50 samples, 1 thread."""
 
 from tests.benchmarks._side_by_side import Result, compare, scenario
 

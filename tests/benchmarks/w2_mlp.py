@@ -1,4 +1,4 @@
-"""W2 of design section 7: an MLP 784-64-10, 500 of 10,000 clients with 20 samples each, stacked by 50, 2 threads."""
+"""W2 of design section 7: an MLP 784-64-10, 500 of 10,000 clients of 20 samples, stacked by 50, 2 threads."""
 
 from tests.benchmarks._side_by_side import Result, compare, scenario
 
