@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 
+UsageError: Any = typer.BadParameter.__base__  # click's; whose click it is depends on the version of typer
+
 app = typer.Typer(
     name="edgesim",
     help="Which sub-model method finishes a federated learning task first, on which fleet, by how much time?",
@@ -228,17 +230,18 @@ def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
 def main() -> None:
     """The console command: clear messages, exit codes of design section 1."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except typer.Abort:  # how older versions of typer end on Ctrl-C; newer ones give 130
+        code = INTERRUPTED
     except EdgesimError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    if code == INTERRUPTED:
+        print("interrupted", file=sys.stderr)
+    sys.exit(code)

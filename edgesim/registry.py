@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -109,12 +110,12 @@ def _check_origin(package: str, beside: Path) -> None:
         raise ValueError(f'"{package}" beside the scenario is hidden by another one ({loaded}): rename it')
 
 
-def _user_component(room: str, base: type[Any], given: Any, beside: Path | None) -> Any:
+def _user_component(room: str, base: type[Any], given: Any, context: Mapping[str, Any]) -> Any:
     """Take in a component that lives outside the package: an instance, or its name with parameters."""
     if isinstance(given, base):
         return given
     target, parameters = _split(given)
-    loaded = load_target(target, beside)
+    loaded = load_target(target, context.get("folder"))
     if not _is_component(loaded):
         adapter = _user_adapter(room)
         if adapter is None:
@@ -127,7 +128,7 @@ def _user_component(room: str, base: type[Any], given: Any, beside: Path | None)
     if unknown:
         hint = did_you_mean(unknown[0], known)
         raise ValueError(f'"{target}" has no parameter "{unknown[0]}"{hint} (parameters: {", ".join(known)})')
-    return TypeAdapter(loaded).validate_python(parameters)
+    return TypeAdapter(loaded).validate_json(json.dumps(parameters), context=dict(context))
 
 
 def _is_component(loaded: object) -> bool:
@@ -202,7 +203,7 @@ class Named:
     @staticmethod
     def _user_choice(room: str, base: type[Any]) -> core_schema.CoreSchema:
         def build(given: Any, info: ValidationInfo) -> Any:
-            return _user_component(room, base, given, (info.context or {}).get("folder"))
+            return _user_component(room, base, given, info.context or {})
 
         return core_schema.with_info_plain_validator_function(
             build, serialization=core_schema.plain_serializer_function_ser_schema(_dump_user)

@@ -8,12 +8,14 @@ the data on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -157,7 +159,7 @@ class ModelStructure:
         sample = torch.zeros(batch, *self.input_shape)
         was_training = self.network.training
         self.network.train()
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), attention_as_products():
             output = torch.func.functional_call(self.network, {**tensors, **buffers}, (sample,))
         self.network.train(was_training)
         del output
@@ -179,9 +181,9 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), watcher:
+        with torch.no_grad(), attention_as_products(), watcher:
             network(torch.zeros(1, *input_shape))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # what torch raises for inputs that do not fit
         reason = str(error).splitlines()[0]
         raise RunFailed(
             f"the model does not run on an input of shape {tuple(input_shape)}: {reason}"
@@ -194,6 +196,21 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     if unused:
         raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
     return ModelStructure(layers, tuple(watcher.products), network, tuple(input_shape))
+
+
+@contextmanager
+def attention_as_products() -> Iterator[None]:
+    """Run attention as the matrix products that it consists of, in place of fused operators.
+
+    The fused ones hide parameters, and count as random even where nothing is dropped.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass
@@ -310,7 +327,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
 
     def _refuse_bare_statistics(self, func: Any, data: list[Tensor]) -> None:
-        """Without parameters there is no telling which layer the statistics belong to, and who trains them."""
+        """Without parameters there is no telling which layer the statistics belong to."""
         kept = [self._buffer[id(tensor)] for tensor in data if id(tensor) in self._buffer]
         if kept:
             raise RunFailed(
@@ -327,7 +344,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             yield Layer(
                 name=weight.rpartition(".")[0] or weight,
                 kind=draft.kind,
-                tensors=tuple(draft.tensors),
+                tensors=tuple(name for name in self._sizes if name in draft.tensors),
                 buffers=tuple(name for name in buffers if name.rpartition(".")[0] in owners),
                 parameters=sum(self._sizes[name] for name in draft.tensors),
                 macs=draft.macs,

@@ -223,11 +223,16 @@ def random_operators(graph: fx.Graph) -> list[fx.Node]:
     ]
 
 
-def compiled(graph: fx.Graph) -> Callable[..., Any]:
-    """The graph as one straight-line Python function that frees every tensor after its last use."""
+def compiled(constants: torch.nn.Module, graph: fx.Graph) -> Callable[..., Any]:
+    """The graph as one straight-line Python function that frees every tensor after its last use.
+
+    Args:
+        constants: holds the tensors that the network's code makes itself, as attributes.
+        graph: to compile.
+    """
     graph.set_codegen(fx.graph.CodeGen())
     graph.lint()
-    return fx.GraphModule(torch.nn.Module(), graph).forward
+    return fx.GraphModule(constants, graph).forward
 
 
 def copy_nodes(source: Sequence[fx.Node], target: fx.Graph, known: dict[fx.Node, fx.Node]) -> None:

@@ -19,6 +19,7 @@ from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgesim.errors import RunFailed
+from edgesim.models._structure import attention_as_products
 from edgesim.training import _graph
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import GraphWriter, Optimizer
@@ -117,16 +118,18 @@ def make_plan(
     Raises:
         RunFailed: the network draws random numbers by an operator that cannot be turned into an input.
     """
-    with _frozen_norms_at_rest(network, example.frozen):
-        graph, layout = _trace(network, objective, example, clients)
+    _check_complete(network, example)
+    with _frozen_norms_at_rest(network, example.frozen), attention_as_products():
+        traced, layout = _trace(network, objective, example, clients)
+    graph = traced.graph
     _graph.simplify(graph)
     noise = _noise_as_inputs(graph)
     leading = example.x.shape[:1] if clients is None else (clients, *example.x.shape[:1])
     prefix, features = _split_prefix(graph, layout, leading)
     _write_update(graph, layout, objective, optimizer, example, clients)
     return StepPlan(
-        prefix=prefix,
-        step=_graph.compiled(graph),
+        prefix=None if prefix is None else _graph.compiled(traced, prefix),
+        step=_graph.compiled(traced, graph),
         features=features,
         noise=noise,
         optimizer=optimizer,
@@ -134,6 +137,16 @@ def make_plan(
         clients=clients,
         graph=graph,
     )
+
+
+def _check_complete(network: nn.Module, example: Example) -> None:
+    given = {*example.params, *example.frozen, *example.buffers}
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    missing = [name for name, _ in tensors if name not in given]
+    if missing:
+        raise RunFailed(
+            f"the model's {missing[0]} is no part of its state; register it as a persistent buffer"
+        )
 
 
 @contextmanager
@@ -173,7 +186,7 @@ class _Layout:
 
 def _trace(
     network: nn.Module, objective: Objective, example: Example, clients: int | None
-) -> tuple[fx.Graph, _Layout]:
+) -> tuple[fx.GraphModule, _Layout]:
     groups = (example.params, example.frozen, example.buffers, example.aux)
     names = [list(group) for group in groups]
 
@@ -199,15 +212,16 @@ def _trace(
     axis = () if clients is None else (clients,)
     inputs = [tensor.new_empty(axis + tensor.shape) for tensor in flat]
     try:
-        graph = make_fx(step, tracing_mode="fake")(*inputs).graph
+        traced: fx.GraphModule = make_fx(step, tracing_mode="fake")(*inputs)
     except (RuntimeError, ValueError) as error:
         # What torch raises for a network that branches on values, or that a batch of this size does not fit.
         reason = str(error).splitlines()[0]
         raise RunFailed(
-            f"the model's training step cannot be traced for batches of {len(example.x)}: {reason}"
+            f"the model's training step cannot be traced for batches of {len(example.x)} "
+            f"(a model may not branch on values, nor take shapes from them): {reason}"
         ) from error
-    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    return graph, _Layout(placeholders, example)
+    placeholders = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    return traced, _Layout(placeholders, example)
 
 
 def _unflatten(flat: Sequence[Tensor], sizes: Sequence[int]) -> tuple[list[list[Tensor]], Sequence[Tensor]]:
@@ -241,9 +255,7 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
     return tuple(found)
 
 
-def _split_prefix(
-    graph: fx.Graph, layout: _Layout, leading: Sequence[int]
-) -> tuple[Callable[..., Any] | None, int]:
+def _split_prefix(graph: fx.Graph, layout: _Layout, leading: Sequence[int]) -> tuple[fx.Graph | None, int]:
     """Cut out what depends on the input and frozen tensors alone; its outputs become inputs of the step."""
     frozen = set(layout.frozen)
     changing = {node for node in graph.nodes if node.op == "placeholder" and node not in frozen} - {layout.x}
@@ -263,7 +275,7 @@ def _split_prefix(
         graph.erase_node(node)
     graph.erase_node(layout.x)
     graph.eliminate_dead_code()
-    return _graph.compiled(prefix), len(edge)
+    return prefix, len(edge)
 
 
 def _prefix_graph(
