@@ -83,7 +83,9 @@ def open_document(name: str) -> Document:
         InputError: there is none, or it cannot be read.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or os.path.isfile(name):  # Path.is_file raises for names that are too long
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(
+        name
+    ):  # Path.is_file raises for names that are too long
         return Document(yaml_source.read(path), path.resolve())
     known = shipped_names()
     if name in known:
@@ -165,7 +167,7 @@ def _merge(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
 
     Numbers as keys, which no file has, reach into a list.
     """
-    if isinstance(base, str) and isinstance(over, dict):
+    if isinstance(base, str) and isinstance(over, dict) and "dist" not in over:
         replaced.add(path)
         base = {"name": base}
     if isinstance(over, str) and isinstance(base, dict) and "name" in base:
@@ -182,5 +184,5 @@ def _merge(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
 
 
 def _is_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
-    """Whether two mappings name different components, whose parameters have nothing to do with each other."""
-    return "name" in base and "name" in over and base["name"] != over["name"]
+    """Whether two mappings name different components or distributions, which share no parameters."""
+    return any(key in base and key in over and base[key] != over[key] for key in ("name", "dist"))

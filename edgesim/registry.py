@@ -26,8 +26,8 @@ from edgesim.errors import did_you_mean, show_value
 T = TypeVar("T")
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-_USER = ":"  # the tag of everything that lives outside the package
-_WRONG = "?"  # the tag of what names nothing; a discriminator itself may not raise
+_USER = "<:>"  # the tag of everything that lives outside the package
+_WRONG = "<?>"  # the tag of what names nothing; a discriminator itself may not raise
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -177,7 +177,7 @@ class Named:
     ) -> core_schema.CoreSchema:
         classes = self.choices()
         choices: dict[Any, core_schema.CoreSchema] = {
-            name: self._choice(name, cls, handler) for name, cls in classes.items()
+            _tag_of(name): self._choice(name, cls, handler) for name, cls in classes.items()
         }
         choices[_WRONG] = core_schema.no_info_plain_validator_function(
             lambda given: self._refuse(given, classes)
@@ -187,14 +187,14 @@ class Named:
         return core_schema.tagged_union_schema(choices, discriminator=self._tagger(classes, source))
 
     def _tagger(self, classes: Mapping[str, type[Any]], base: Any) -> Callable[[Any], str]:
-        by_class = {cls: name for name, cls in classes.items()}
+        by_class = {cls: _tag_of(name) for name, cls in classes.items()}
 
         def tag(given: Any) -> str:
             if type(given) in by_class:
                 return by_class[type(given)]
             name = given.get("name") if isinstance(given, dict) else given
             if isinstance(name, str) and name in classes:
-                return name
+                return _tag_of(name)
             outside = ":" in name if isinstance(name, str) else isinstance(given, base)
             return _USER if self.room is not None and outside else _WRONG
 
@@ -242,6 +242,11 @@ class Named:
             outside = {"type": "string", "pattern": ":"}
             options += [outside, {"type": "object", "properties": {"name": outside}, "required": ["name"]}]
         return {"anyOf": options}
+
+
+def _tag_of(name: str) -> str:
+    """Tags stand in the locations of errors, and must not be taken for keys: a deadline has a deadline."""
+    return f"<{name}>"
 
 
 def _described(name: str, cls: type[Any]) -> list[dict[str, Any]]:

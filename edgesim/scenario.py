@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -175,6 +175,15 @@ class Evaluate(Section):
     train: bool = False
 
 
+def _without_nulls(target: Any) -> Any:
+    """A variant takes a target of the scenario away by null."""
+    return (
+        {key: value for key, value in target.items() if value is not None}
+        if isinstance(target, dict)
+        else target
+    )
+
+
 def _reachable(target: dict[str, float]) -> dict[str, float]:
     accuracy = target.get("accuracy", 1.0)
     if not 0 < accuracy <= 1:
@@ -186,7 +195,10 @@ def _reachable(target: dict[str, float]) -> dict[str, float]:
 
 
 Target = Annotated[
-    dict[Literal["accuracy", "loss"], float], Field(min_length=1, max_length=1), AfterValidator(_reachable)
+    dict[Literal["accuracy", "loss"], float],
+    Field(min_length=1, max_length=1),
+    AfterValidator(_reachable),
+    BeforeValidator(_without_nulls),
 ]
 
 
@@ -254,8 +266,7 @@ class Scenario(Section):
 
     def to_yaml(self) -> str:
         """The scenario as YAML; reading it again gives an equal one."""
-        data = json.loads(self.model_dump_json(exclude_none=True))
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return yaml_source.dump(json.loads(self.model_dump_json(exclude_none=True)))
 
 
 class ScenarioFile(Scenario):

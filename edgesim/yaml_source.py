@@ -30,6 +30,7 @@ MAXIMUM_DIGITS = 30
 MAXIMUM_COUNT = 100_000_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times faster, where PyYAML has it
+_CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _NUMBER = re.compile(NUMBER)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _FOREIGN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
@@ -192,10 +193,8 @@ class _Builder:
         text = self._text(event, path)
         if event.style not in (None, ""):
             return text
-        if text in ("", "~", "null"):
-            return None
-        if text in ("true", "false"):
-            return text == "true"
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
         if _INTEGER.fullmatch(text):
             if len(text) <= MAXIMUM_DIGITS:
                 return int(text)
@@ -206,6 +205,23 @@ class _Builder:
                 self._refuse(event, path, f"is no finite number: {show_value(text)}")
             return number
         return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `parse` would not read as text; PyYAML itself takes `1e3` for one."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if text in _CONSTANTS or _NUMBER.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump(data: Any) -> str:
+    """Plain data as YAML; parsing it gives the same again."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def show_path(path: KeyPath) -> str:
@@ -236,14 +252,17 @@ def validate(source: Source, kind: type[T] | TypeAdapter[T], context: Mapping[st
     try:
         return adapter.validate_json(json.dumps(source.data), context=dict(context or {}))
     except ValidationError as error:
-        schema = adapter.json_schema()
-        problems = [_explain(dict(found), source, schema) for found in error.errors(include_url=False)]
+        problems = [_explain(dict(found), source, adapter) for found in error.errors(include_url=False)]
         raise InputError(*dict.fromkeys(problems)) from error
 
 
-def _explain(found: dict[str, Any], source: Source, schema: dict[str, Any]) -> Problem:
+def _explain(found: dict[str, Any], source: Source, adapter: TypeAdapter[Any]) -> Problem:
     path = _written_path(found["loc"], source.data, missing=found["type"].startswith("missing"))
-    return Problem(_message(found, path, source.data, schema), show_path(path), source.place(path))
+    if found["type"] in _EXTRA:
+        message = _unknown_key(path, source.data, adapter.json_schema())
+    else:
+        message = _message(found)
+    return Problem(message, show_path(path), source.place(path))
 
 
 def _written_path(loc: KeyPath, data: Any, *, missing: bool) -> KeyPath:
@@ -267,13 +286,15 @@ _OURS = ("value_error", "component", "quantity")  # messages that are whole sent
 _WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid dictionary": "a mapping"}
 
 
-def _message(found: dict[str, Any], path: KeyPath, data: Any, schema: dict[str, Any]) -> str:
+def _unknown_key(path: KeyPath, data: Any, schema: dict[str, Any]) -> str:
+    allowed = sorted(_allowed_keys(path[:-1], data, schema))
+    return f"unknown key{did_you_mean(str(path[-1]), allowed)} (allowed: {', '.join(allowed)})"
+
+
+def _message(found: dict[str, Any]) -> str:
     kind = found["type"]
     if kind.startswith("missing"):
         return "is missing, and it is required"
-    if kind in _EXTRA:
-        allowed = sorted(_allowed_keys(path[:-1], data, schema))
-        return f"unknown key{did_you_mean(str(path[-1]), allowed)} (allowed: {', '.join(allowed)})"
     text = str(found["msg"])
     if kind in _OURS:
         return text.removeprefix("Value error, ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -163,42 +163,27 @@ def batch_statistics(graph: fx.Graph) -> list[fx.Node]:
     return [node for node in graph.nodes if node.op == "call_function" and "batch_norm" in str(node.target)]
 
 
-def shrink_to_rows(graph: fx.Graph, below: set[fx.Node], x: fx.Node, leading: Sequence[int]) -> list[fx.Node]:
-    """Take nodes out of `below` until what the others read of it has a row per sample.
-
-    Args:
-        graph: in which both lie.
-        below: nodes computed from the input `x`, which is one of them; shrinks in place.
-        x: has a row per sample.
-        leading: the first dimensions of such a tensor: batch, or clients and batch.
-
-    Returns:
-        The nodes of `below` that others read.
-    """
-    moved = depends_on(graph, [node for node in below if _moves_dimensions(node, len(leading))])
+def edge_of(graph: fx.Graph, below: set[fx.Node], rows: set[fx.Node]) -> list[fx.Node]:
+    """The nodes of `below` that others read. Takes nodes out of `below` until all of them are `rows`."""
     while True:
         edge = [node for node in graph.nodes if node in below and not below.issuperset(node.users)]
-        wrong = {node for node in edge if node is not x and (node in moved or not _has_rows(node, leading))}
-        if not wrong:
+        if rows.issuperset(edge):
             return edge
-        below -= wrong
+        below -= set(edge) - rows
 
 
-def _moves_dimensions(node: fx.Node, count: int) -> bool:
-    """Whether one of the first `count` dimensions goes elsewhere."""
-    if node.target is aten.t.default:
-        return True
-    if node.target is aten.transpose.int:
-        rank = len(shape_of(node))
-        return any(int(dim) % rank < count for dim in node.args[1:])  # type: ignore[arg-type]
-    if node.target is aten.permute.default:
-        return list(node.args[1])[:count] != list(range(count))  # type: ignore[arg-type]
-    return False
-
-
-def _has_rows(node: fx.Node, leading: Sequence[int]) -> bool:
-    value = node.meta["val"]
-    return isinstance(value, torch.Tensor) and tuple(value.shape[: len(leading)]) == tuple(leading)
+def evaluated(
+    nodes: Iterable[fx.Node], inputs: Mapping[fx.Node, torch.Tensor], constants: torch.nn.Module
+) -> dict[fx.Node, Any]:
+    """Run nodes on real tensors; what each of them gives, the inputs included."""
+    values: dict[fx.Node, Any] = dict(inputs)
+    for node in nodes:
+        if node.op == "get_attr":
+            values[node] = getattr(constants, str(node.target))
+        elif node.op == "call_function":
+            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)  # type: ignore[misc]
+            values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    return values
 
 
 def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
