@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesim import shipped, yaml_source
-from edgesim.errors import InputError, Problem, did_you_mean
+from edgesim.errors import InputError, Problem, cut_off, did_you_mean
 from edgesim.yaml_source import KeyPath, Source
 
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
@@ -83,9 +83,8 @@ def open_document(name: str) -> Document:
         InputError: there is none, or it cannot be read.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or os.path.isfile(
-        name
-    ):  # Path.is_file raises for names that are too long
+    exists = os.path.isfile(name)  # where Path.is_file raises for names that are too long
+    if exists or path.suffix in (".yaml", ".yml"):
         return Document(yaml_source.read(path), path.resolve())
     known = shipped_names()
     if name in known:
@@ -109,7 +108,7 @@ def overridden(source: Source, text: str) -> Source:
     Raises:
         InputError: it is not of this form, the value is no YAML, or a list has no such entry.
     """
-    place = f"--set {' '.join(text.split())}"
+    place = f"--set {cut_off(text)}"
     key, equals, value = text.partition("=")
     if not equals or not _PATH.fullmatch(key.strip()):
         raise InputError(Problem("must be key.path=value, as in training.learning_rate=0.1", place=place))
@@ -141,7 +140,9 @@ def path_in(data: Any, text: str) -> KeyPath:
         if isinstance(data, list):
             index = int(part) if _INDEX.fullmatch(part) else len(data)
             if index >= len(data):
-                raise InputError(f"there is no entry [{part}]; the list has {len(data)}, counted from 0")
+                raise InputError(
+                    f"there is no entry [{cut_off(part)}]; the list has {len(data)}, counted from 0"
+                )
             path.append(index)
             data = data[index]
         else:

@@ -60,4 +60,10 @@ def show_value(value: Any) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     if not text.isprintable():
         text = json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return cut_off(text)
+
+
+def cut_off(text: str) -> str:
+    """As much of a text as a message repeats, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 3]}..."

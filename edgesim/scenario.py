@@ -1,28 +1,14 @@
-"""What a scenario file may say, its variants, and what the command line may override in it."""
+"""What a scenario file may say as a whole, and how one becomes an experiment."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    Tag,
-    TypeAdapter,
-    model_validator,
-)
-from pydantic_core import core_schema
+from pydantic import Discriminator, Field, Tag, TypeAdapter
 
 from edgesim import yaml_source
 from edgesim.aggregation._aggregator import Aggregator
@@ -30,211 +16,20 @@ from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.profile import Catalogue
-from edgesim.document import SAFE_NAME, assigned, overridden, path_in
-from edgesim.document import Document as Document
-from edgesim.document import open_document as open_document
-from edgesim.document import shipped_names as shipped_names
-from edgesim.errors import InputError, Problem, show_value
+from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
+from edgesim.errors import InputError, Problem
 from edgesim.models._model import Model
-from edgesim.registry import Named, component, in_room
+from edgesim.registry import in_room
+from edgesim.sections import Evaluate, ExecutionOptions, Section, Seed, Seeds, Stop, Training
 from edgesim.selection._selector import SelectionRule
 from edgesim.selection.uniform import Uniform
 from edgesim.submodels._submodel import SubmodelStrategy
 from edgesim.submodels.full import Full
-from edgesim.yaml_source import Count, Fraction, NonNegative, Positive, PositiveSeconds, Source
+from edgesim.yaml_source import Source
 
 MAXIMUM_DEVICES = 10_000_000
 
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SafeName = Annotated[str, Field(pattern=SAFE_NAME)]
-
-
-class Section(BaseModel):
-    """The base of every part of a scenario: frozen, no unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Seeds(Section):
-    """One seed for each half of a run, so that one may be varied while the other is held."""
-
-    learning: Seed
-    timing: Seed
-
-
-@component
-class Constant:
-    """The learning rate as given."""
-
-    def factor(self, version: int) -> float:  # noqa: ARG002
-        """What the learning rate is multiplied by."""
-        return 1.0
-
-
-@component
-class Exponential:
-    """The learning rate times `decay` for every version of the model (0.99 in FedAvg's CIFAR-10 setting)."""
-
-    decay: Fraction
-
-    def factor(self, version: int) -> float:
-        """What the learning rate is multiplied by in a visit that starts from this version."""
-        return self.decay**version
-
-
-_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential}
-Schedule = Annotated[Constant | Exponential, Named(lambda: _SCHEDULES, "schedule")]
-
-
-class Training(Section):
-    """Local training.
-
-    Attributes:
-        epochs: passes over a device's samples in one visit; 1 unless `steps` is given.
-        steps: optimiser steps of one visit, instead of epochs.
-        proximal: weight mu of the FedProx term.
-        clip_norm: largest norm of a step's gradient.
-    """
-
-    epochs: Count | None = None
-    steps: Count | None = None
-    batch_size: Count = 32
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Positive = 0.05
-    schedule: Schedule = Constant()
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: NonNegative = 0.0
-    clip_norm: Positive | None = None
-    proximal: NonNegative = 0.0
-    loss: Literal["cross_entropy", "bce_with_logits"] = "cross_entropy"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("give epochs or steps, not both")
-        if self.optimizer == "adam" and self.momentum:
-            raise ValueError("adam has no momentum; leave it out, or use sgd")
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class Every:
-    """How often the model is evaluated: `5 rounds` or `60 s`.
-
-    Attributes:
-        rounds: after so many rounds; null where it is by time.
-        seconds: after so many virtual seconds; null where it is by rounds.
-    """
-
-    rounds: int | None = None
-    seconds: float | None = None
-
-    _ROUNDS: ClassVar = re.compile(r"\s*0*([1-9][0-9]{0,8})\s*rounds?\s*")
-    _TIME: ClassVar = yaml_source.Quantity("s", "60 s", zero=False)
-
-    def __str__(self) -> str:
-        if self.seconds is not None:
-            return self._TIME.show(self.seconds)
-        return f"{self.rounds} round" if self.rounds == 1 else f"{self.rounds} rounds"
-
-    @classmethod
-    def parse(cls, given: Any) -> Self:
-        """From the text of a scenario.
-
-        Raises:
-            ValueError: neither rounds nor a time.
-        """
-        if isinstance(given, cls):
-            return given
-        match = cls._ROUNDS.fullmatch(given) if isinstance(given, str) else None
-        if match is not None:
-            return cls(rounds=int(match[1]))
-        if not isinstance(given, str) or "round" in given:
-            raise ValueError(f"must be like 1 round or 60 s, got {show_value(given)}")
-        return cls(seconds=cls._TIME.parse(given))
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.parse, serialization=core_schema.to_string_ser_schema()
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"type": "string", "examples": ["1 round", "60 s"]}
-
-
-class Evaluate(Section):
-    """When the model is evaluated on held-out data; `train` adds loss and accuracy on the training data."""
-
-    every: Every = Every(rounds=1)
-    train: bool = False
-
-
-def _without_nulls(target: Any) -> Any:
-    """A variant takes a target of the scenario away by null."""
-    return (
-        {key: value for key, value in target.items() if value is not None}
-        if isinstance(target, dict)
-        else target
-    )
-
-
-def _reachable(target: dict[str, float]) -> dict[str, float]:
-    accuracy = target.get("accuracy", 1.0)
-    if not 0 < accuracy <= 1:
-        hint = f"; for {accuracy:g} % write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
-        raise ValueError(f"accuracy is a share between 0 and 1, got {accuracy:g}{hint}")
-    if target.get("loss", 1.0) <= 0:
-        raise ValueError(f"loss must be more than 0, got {target['loss']:g}")
-    return target
-
-
-Target = Annotated[
-    dict[Literal["accuracy", "loss"], float],
-    Field(min_length=1, max_length=1),
-    AfterValidator(_reachable),
-    BeforeValidator(_without_nulls),
-]
-
-
-class Stop(Section):
-    """When a run ends: whichever comes first."""
-
-    rounds: Count | None = None
-    time: PositiveSeconds | None = None
-    dispatches: Count | None = None
-    target: Target | None = None
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError("needs at least one of rounds, time, dispatches, target")
-        return self
-
-
-class ExecutionOptions(Section):
-    """How training runs on this host. `auto` is decided by a rule from model and device, never by timing.
-
-    Attributes:
-        device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:N`.
-        threads: threads of each process; one is bit-equal over repeats, processes and machines of one kind.
-        mode: clients one after another, or stacked in cohorts.
-        cohort: clients per cohort where stacked.
-        memory_format: layout of image batches.
-        precision: of parameters and arithmetic; bfloat16 runs the forward pass under autocast.
-    """
-
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,3})$")] = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    mode: Literal["auto", "sequential", "stacked"] = "auto"
-    cohort: Annotated[int, Field(ge=1, le=10_000)] = 50
-    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    precision: Literal["float32", "bfloat16", "float64"] = "float32"
 
 
 def _seed_tag(given: Any) -> str:

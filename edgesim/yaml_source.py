@@ -33,10 +33,9 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times 
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _NUMBER = re.compile(NUMBER)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
-_FOREIGN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.2, 5.1
-_CONTROL = re.compile(
-    r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)  # by escapes such as "\0"
+_PRINTABLE = r"\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff"
+_FOREIGN = re.compile(rf"[^{_PRINTABLE}\r\x85]")  # YAML 1.2, section 5.1
+_CONTROL = re.compile(rf"[^{_PRINTABLE}]")  # what escapes such as "\0" stand for
 _PLAIN_KEY = re.compile(r"[\w./-]{1,60}")
 
 

@@ -17,14 +17,14 @@ PACKAGE = ROOT / "edgesim"
 # Rooms from the lowest up. A room may import those of lower rows, none beside it and none above.
 BOTTOM = [
     {"errors"},
-    {"rng", "registry", "units", "shipped", "learner", "progress"},
+    {"rng", "registry", "units", "shipped", "learner"},
     {"yaml_source"},
-    {"document"},
 ]
 RESULTS = [{"results"}]
 TIMING = [{"devices"}, {"server"}, {"selection", "coordination"}, {"simulation"}]
 LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"training"}]
 BOTH = [
+    {"document", "sections", "progress"},
     {"scenario"},
     {"capacity", "validation"},
     {"experiment"},

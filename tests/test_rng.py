@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -39,6 +39,7 @@ def key_of(bits: int, streams: Streams, purpose: str) -> int:
 
 
 @given(seeds, purposes, keys, st.integers(0, 10))
+@settings(deadline=None)
 def test_a_draw_depends_on_seed_purpose_and_key_alone(
     seed: int, purpose: str, key: list[int], others: int
 ) -> None:
@@ -51,6 +52,7 @@ def test_a_draw_depends_on_seed_purpose_and_key_alone(
 
 
 @given(seeds, purposes, st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=8), st.integers(0, 2**40))
+@settings(deadline=None)
 def test_a_scalar_draw_equals_the_one_within_an_array_bit_for_bit(
     seed: int, purpose: str, devices: list[int], visit: int
 ) -> None:
@@ -129,6 +131,7 @@ def test_the_order_of_the_parts_of_a_key_matters() -> None:
 
 
 @given(seeds, purposes, keys)
+@settings(deadline=None)
 def test_a_generator_repeats(seed: int, purpose: str, key: list[int]) -> None:
     first, again = (Streams(seed).generator(purpose, *key) for _ in range(2))
     np.testing.assert_array_equal(first.permutation(20), again.permutation(20))

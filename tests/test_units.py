@@ -4,7 +4,7 @@ import contextlib
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
@@ -64,11 +64,13 @@ def test_a_megabyte_is_eight_megabits() -> None:
 
 
 @given(floats, st.sampled_from([SECONDS, RATE, BYTES, POWER, FLOPS]))
+@settings(deadline=None)
 def test_what_is_shown_is_parsed_as_the_same_number(value: float, quantity: Quantity) -> None:
     assert quantity.parse(quantity.show(value)) == value
 
 
 @given(floats, st.sampled_from(["s", "min", "h", "ms", "day"]))
+@settings(deadline=None)
 def test_a_number_is_scaled_by_its_unit(number: float, unit: str) -> None:
     value = number * SECONDS.parse(f"1 {unit}")
     if math.isfinite(value):
@@ -124,6 +126,7 @@ def test_what_is_no_such_quantity_is_refused(quantity: Quantity, given: object, 
 
 
 @given(st.text(max_size=12) | st.text(alphabet="bBikMGmsnpeckdhayt/ 15.e-", max_size=10))
+@settings(deadline=None)
 def test_any_text_is_a_quantity_or_refused(text: str) -> None:
     for quantity in (SECONDS, RATE):
         with contextlib.suppress(PydanticCustomError):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -106,11 +106,13 @@ plain = st.recursive(
 
 
 @given(plain)
+@settings(deadline=None)
 def test_json_is_yaml(value: Any) -> None:
     assert data_of(json.dumps(value, ensure_ascii=False)) == value
 
 
 @given(plain)
+@settings(deadline=None)
 def test_what_is_written_is_read_as_the_same(value: Any) -> None:
     assert data_of(yaml_source.dump(value)) == value
 
@@ -228,6 +230,7 @@ def test_the_slower_reader_of_pyyaml_gives_the_same_data(monkeypatch: pytest.Mon
 
 
 @given(st.text("ab:-[]{},&*!|>'\"%#?@ \n\t0.e~\\", max_size=40))
+@settings(deadline=None)
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(InputError):
         json.dumps(data_of(text), allow_nan=False)
@@ -446,6 +449,7 @@ def test_a_long_value_is_cut_off_in_a_message() -> None:
 
 
 @given(plain)
+@settings(deadline=None)
 def test_any_data_is_valid_or_refused(value: Any) -> None:
     for data in (value, {"name": "x", "links": value}, {"name": "x", "shape": value, "extra": value}):
         with contextlib.suppress(InputError):

@@ -181,7 +181,7 @@ def evaluated(
         if node.op == "get_attr":
             values[node] = getattr(constants, str(node.target))
         elif node.op == "call_function":
-            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)  # type: ignore[misc]
+            args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
             values[node] = node.target(*args, **kwargs)  # type: ignore[operator]
     return values
 

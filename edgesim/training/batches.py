@@ -25,9 +25,12 @@ def draw_batches(streams: Streams, device: int, visit: int, samples: int, work: 
 
 
 def widths(batch: int) -> tuple[int, ...]:
-    """The batch sizes that plans are made for, ascending: the full one and its halves."""
+    """The batch sizes that plans are made for, ascending: the full one and its halves, down to two.
+
+    Where a plan is cut is seen from what two samples have in common, so a single one is padded to two.
+    """
     found = [batch]
-    while found[0] > 1:
+    while found[0] > 2:
         found.insert(0, -(-found[0] // 2))
     return tuple(found)
 

@@ -124,8 +124,7 @@ def make_plan(
     graph = traced.graph
     _graph.simplify(graph)
     noise = _noise_as_inputs(graph)
-    leading = example.x.shape[:1] if clients is None else (clients, *example.x.shape[:1])
-    prefix, features = _split_prefix(graph, layout, leading)
+    prefix, features = _split_prefix(traced, layout, axes=1 if clients is None else 2)
     _write_update(graph, layout, objective, optimizer, example, clients)
     return StepPlan(
         prefix=None if prefix is None else _graph.compiled(traced, prefix),
@@ -255,13 +254,18 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
     return tuple(found)
 
 
-def _split_prefix(graph: fx.Graph, layout: _Layout, leading: Sequence[int]) -> tuple[fx.Graph | None, int]:
-    """Cut out what depends on the input and frozen tensors alone; its outputs become inputs of the step."""
+def _split_prefix(traced: fx.GraphModule, layout: _Layout, axes: int) -> tuple[fx.Graph | None, int]:
+    """Cut out what depends on the input and frozen tensors alone; its outputs become inputs of the step.
+
+    Its outputs are kept and indexed per batch, so the cut lies where tensors have a row per sample: along the
+    first axis, or the first two with a client axis.
+    """
+    graph = traced.graph
     frozen = set(layout.frozen)
     changing = {node for node in graph.nodes if node.op == "placeholder" and node not in frozen} - {layout.x}
     changing |= set(_graph.batch_statistics(graph))
     below = _graph.depends_on(graph, [layout.x]) - _graph.depends_on(graph, changing)
-    edge = _graph.shrink_to_rows(graph, below, layout.x, leading)
+    edge = _graph.edge_of(graph, below, _rows(traced, layout, below, axes))
     nodes = [node for node in graph.nodes if node in below and node is not layout.x]
     if not nodes or not frozen:
         return None, 1
@@ -276,6 +280,33 @@ def _split_prefix(graph: fx.Graph, layout: _Layout, leading: Sequence[int]) -> t
     graph.erase_node(layout.x)
     graph.eliminate_dead_code()
     return prefix, len(edge)
+
+
+def _rows(traced: fx.GraphModule, layout: _Layout, below: set[fx.Node], axes: int) -> set[fx.Node]:
+    """Nodes below with a row per sample: when the first sample changes, that row alone changes."""
+    needed = _graph.ancestors(below)
+    nodes = [node for node in traced.graph.nodes if node in needed]
+    generator = torch.Generator().manual_seed(0)
+    inputs = {
+        node: torch.rand(_graph.shape_of(node), generator=generator).to(node.meta["val"])
+        for node in (*layout.frozen, layout.x)
+    }
+    first = (0,) * axes
+    changed = inputs[layout.x].clone()
+    changed[first] += 1
+    with torch.no_grad():
+        before = _graph.evaluated(nodes, inputs, traced)
+        after = _graph.evaluated(nodes, {**inputs, layout.x: changed}, traced)
+    leading = changed.shape[:axes]
+    return {node for node in below if _alike_but_first(before[node], after[node], first, leading)}
+
+
+def _alike_but_first(before: Any, after: Any, first: tuple[int, ...], leading: Sequence[int]) -> bool:
+    if not isinstance(before, Tensor) or before.shape[: len(leading)] != leading:
+        return False
+    alike = torch.isclose(before, after, equal_nan=True)
+    alike[first] = True
+    return bool(alike.all())
 
 
 def _prefix_graph(

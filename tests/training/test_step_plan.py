@@ -1,4 +1,4 @@
-"""A step plan does what autograd and torch.optim do, alone or stacked, and nothing to what it does not train."""
+"""A step plan does what autograd and torch.optim do, alone or stacked, and leaves alone what is frozen."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from tests.training.visits import BATCH, difference, eager, jobs, make, pool, tr
 OPTIMIZERS = (Sgd(), Sgd(momentum=0.9), Sgd(weight_decay=0.01), Sgd(0.9, 0.01), Adam(), Adam(0.01))
 OBJECTIVES = (Objective(), Objective(proximal=0.3), Objective(clip_norm=0.2))
 STACKED = Execution("stacked", cohort=3)
-UNEQUAL = (12, 7, 3, 15, 1)  # with batches of 5: short last batches, one and two and three steps an epoch
+UNEQUAL = (12, 7, 3, 11)  # with batches of 5: short last batches; one, two and three steps an epoch
 
 
 def calls(plan: StepPlan, target: object) -> int:
     return len(_graph.calls(plan.graph, target))
 
 
-# ------------------------------------------------------------------------------------- stacked = sequential = eager
+# ------------------------------------------------------------------------ stacked = sequential = eager
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-@pytest.mark.parametrize(("kind", "suffix"), [("mlp", None), ("mlp", 4), ("conv", None), ("conv", 2)])
+@pytest.mark.parametrize(("kind", "suffix"), [("mlp", None), ("conv", 4)])
 def test_stacked_equals_sequential_equals_eager_for_every_optimiser(kind, suffix, optimizer):
     check(kind, suffix, Objective(), optimizer)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES[1:], ids=["proximal", "clipped"])
-@pytest.mark.parametrize(("kind", "suffix"), [("mlp", None), ("conv", 4), ("group_norm", None), ("group_norm", 6)])
+@pytest.mark.parametrize(("kind", "suffix"), [("mlp", 4), ("conv", None), ("group_norm", 6)])
 def test_stacked_equals_sequential_equals_eager_for_every_objective(kind, suffix, objective):
     check(kind, suffix, objective, Sgd(0.9, 0.01))
 
@@ -119,11 +119,11 @@ def test_a_visit_without_a_step_changes_nothing():
             assert torch.isnan(result["loss"])
 
 
-# ------------------------------------------------------------------------------------- bit for bit
+# ----------------------------------------------------------------------------------------- bit for bit
 
 
 def test_one_visit_after_another_is_autograd_bit_for_bit():
-    """Plain SGD in float32. With a learning rate of 1/8 the update that is fused into a matmul rounds once too."""
+    """Plain SGD in float32. With a rate of 1/8 the update that is fused into a matmul rounds once too."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 64), nn.ReLU(), nn.Linear(64, 4))
     (job,) = jobs(network, (15,), lr=0.125)
     (result,) = trained(trainer(network), [job])
@@ -140,7 +140,7 @@ def test_one_visit_after_another_is_autograd_bit_for_bit():
 @pytest.mark.parametrize("optimizer", [Sgd(), Sgd(momentum=0.9)], ids=str)
 def test_sgd_equals_that_of_torch_bit_for_bit_where_nothing_is_fused(optimizer):
     network = make("conv", torch.float32)  # a convolution's gradient is no matmul to fuse into
-    (job,) = jobs(network, (15,))
+    (job,) = jobs(network, (15,), lr=0.125)
     (result,) = trained(trainer(network, None, optimizer), [job])
     expected = eager(network, job, Objective(), optimizer)
     convolutions = [name for name, p in job.params.items() if p.dim() == 4]
@@ -163,7 +163,7 @@ def test_what_goes_in_is_left_as_it_was():
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 
-# ------------------------------------------------------------------------------------- frozen and masked coordinates
+# ----------------------------------------------------------------------- frozen and masked coordinates
 
 
 @pytest.mark.parametrize("execution", [Execution(), STACKED], ids=["sequential", "stacked"])
@@ -195,14 +195,16 @@ def every_second(p: Tensor) -> Tensor:
 @pytest.mark.parametrize("execution", [Execution(), STACKED], ids=["sequential", "stacked"])
 def test_outside_its_mask_a_parameter_is_exactly_zero_after_every_visit(execution, optimizer):
     network = make("mlp")
-    for result in trained(trainer(network, Objective(Masked()), optimizer, execution), jobs(network, UNEQUAL)):
+    for result in trained(
+        trainer(network, Objective(Masked()), optimizer, execution), jobs(network, UNEQUAL)
+    ):
         del result["loss"]
         for p in result.values():
             assert torch.equal(p * (1 - every_second(p)), torch.zeros_like(p))
             assert p.any()
 
 
-# ------------------------------------------------------------------------------------- the frozen prefix
+# ----------------------------------------------------------------------------------- the frozen prefix
 
 
 def plan_of(kind: str, suffix: int | None, clients: int | None = None) -> StepPlan:
@@ -216,7 +218,11 @@ def test_what_is_frozen_is_not_run_in_the_step(clients):
     full, two, one = (plan_of("conv", suffix, clients) for suffix in (None, 4, 2))
     convolution = torch.ops.aten.convolution.default
     assert [calls(plan, convolution) for plan in (full, two, one)] == [2, 1, 0]
-    assert [calls(plan, torch.ops.aten.convolution_backward.default) for plan in (full, two, one)] == [2, 1, 0]
+    assert [calls(plan, torch.ops.aten.convolution_backward.default) for plan in (full, two, one)] == [
+        2,
+        1,
+        0,
+    ]
     assert full.prefix is None
     assert (two.features, one.features) == (1, 1)
 
@@ -273,7 +279,7 @@ def test_features_are_not_cut_where_the_samples_are_not_the_rows(suffix):
             assert difference(result, eager(network, job, Objective(), Sgd())) < 1e-10
 
 
-# ------------------------------------------------------------------------------------- random operators
+# ------------------------------------------------------------------------------------ random operators
 
 
 def test_dropout_is_drawn_from_the_visits_own_stream():
@@ -322,7 +328,9 @@ def one_loss(plan: StepPlan, made, job: Job, noise: Tensor) -> float:
     params = [p.clone() for p in job.params.values()]
     weight = torch.full((BATCH,), 1 / BATCH, dtype=torch.float64)
     with torch.inference_mode():
-        return float(plan.step(*params, made.samples.x[:BATCH], made.samples.y[:BATCH], weight, noise, -0.1, 1.0)[0])
+        return float(
+            plan.step(*params, made.samples.x[:BATCH], made.samples.y[:BATCH], weight, noise, -0.1, 1.0)[0]
+        )
 
 
 class Noisy(nn.Linear):
@@ -332,7 +340,9 @@ class Noisy(nn.Linear):
 
 def test_an_operator_that_cannot_be_repeated_is_an_error_that_names_it():
     network = Noisy(36, 4).double()
-    with pytest.raises(RunFailed, match=r"draws random numbers by aten\.randn\.default, .* use torch\.nn\.Dropout"):
+    with pytest.raises(
+        RunFailed, match=r"draws random numbers by aten\.randn\.default, .* use torch\.nn\.Dropout"
+    ):
         trained(trainer(network), jobs(network, (3,)))
 
 
@@ -345,7 +355,7 @@ class Branching(nn.Linear):
 @pytest.mark.parametrize("execution", [Execution(), STACKED], ids=["sequential", "stacked"])
 def test_a_branch_on_a_value_is_an_error(execution):
     network = Branching(36, 4).double()
-    with pytest.raises(RunFailed, match="cannot be traced for batches of 3 .*may not branch on values"):
+    with pytest.raises(RunFailed, match=r"cannot be traced for batches of 3 .*may not branch on values"):
         trained(trainer(network, execution=execution), jobs(network, (3,)))
 
 
@@ -374,7 +384,7 @@ def test_a_buffer_that_is_not_part_of_the_state_is_an_error():
         make_plan(network, Objective(), Sgd(), example)
 
 
-# ------------------------------------------------------------------------------------- precision and loss
+# ---------------------------------------------------------------------------------- precision and loss
 
 
 def test_bfloat16_runs_the_forward_pass_and_keeps_parameters_in_float32():

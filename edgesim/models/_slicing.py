@@ -1,0 +1,144 @@
+"""Slicing: the small network of a kept set of units, and its tensors out of the full ones and back.
+
+For one network and one number of kept units per group the small network is built once; a set of units then only
+decides which coordinates are gathered. Kept prefixes (HeteroFL, FjORD) are plain slices, which is faster.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from edgesim.models._units import UnitLayout, Units, is_depthwise
+
+Place = tuple[slice | Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Slicer:
+    """Where the tensors of a small network lie in those of the full one.
+
+    Attributes:
+        places: per tensor, for each dimension a slice or the kept indices; tensors that are whole are absent.
+    """
+
+    places: Mapping[str, Place]
+
+    def take(self, name: str, full: Tensor) -> Tensor:
+        """The small tensor's values; a copy where anything is cut."""
+        place = self.places.get(name)
+        return full if place is None else gather(full, place).contiguous()
+
+
+def gather(full: Tensor, place: Place) -> Tensor:
+    """Values of a tensor at a place, which may be a view of them."""
+    for dim, kept in enumerate(place):
+        full = full[(slice(None),) * dim + (kept,)] if isinstance(kept, slice) else full.index_select(dim, kept)
+    return full
+
+
+def add_at(full: Tensor, place: Place | None, values: Tensor) -> None:
+    """full[place] += values, in place."""
+    if place is None:
+        full += values
+    elif all(isinstance(kept, slice) for kept in place):
+        full[place] += values
+    else:
+        full.index_put_(_broadcast(place, full), values, accumulate=True)
+
+
+def _broadcast(place: Place, full: Tensor) -> tuple[Tensor, ...]:
+    """Index tensors that pick the outer product of the kept indices, as `numpy.ix_` does."""
+    rows = [
+        torch.arange(size, device=full.device)[kept] if isinstance(kept, slice) else kept
+        for kept, size in zip(place, full.shape, strict=True)
+    ]
+    last = len(rows) - 1
+    return tuple(row.reshape((-1,) + (1,) * (last - dim)) for dim, row in enumerate(rows))
+
+
+def make_slicer(layout: UnitLayout, kept: Sequence[Units], device: str = "cpu") -> Slicer:
+    """The places of all tensors for a kept set of units.
+
+    Args:
+        layout: of the network.
+        kept: per group, the numbers of its kept units, ascending.
+        device: where index tensors are to lie.
+    """
+    mask = layout.kept(kept)
+    places: dict[str, Place] = {}
+    for name in layout.places:
+        index = layout.index(name, mask)
+        place = tuple(slice(None) if dim is None else _as_slice(dim, device) for dim in index)
+        places[name] = place
+    return Slicer(places)
+
+
+def _as_slice(index: Units, device: str) -> slice | Tensor:
+    """Indices as a slice where they are a prefix."""
+    if len(index) and index[-1] == len(index) - 1:
+        return slice(0, len(index))
+    return torch.from_numpy(index).to(device)
+
+
+def widths(layout: UnitLayout, rate: float) -> tuple[int, ...]:
+    """Units kept of each group at a rate: ceil(units x rate), at least one (algorithms 7b)."""
+    return tuple(max(1, math.ceil(group.size * rate - 1e-9)) for group in layout.groups)
+
+
+def prefixes(counts: Sequence[int]) -> list[Units]:
+    """The first so many units of each group."""
+    return [np.arange(count) for count in counts]
+
+
+def small_network(network: nn.Module, layout: UnitLayout, kept: Sequence[Units], rate: float = 1.0) -> nn.Module:
+    """The physically small network of a kept set of units, with the kept values.
+
+    Args:
+        network: the full one.
+        layout: of its units.
+        kept: per group, the kept units.
+        rate: of kept units; group norms get as many groups as divide their channels evenly (algorithms 7b).
+    """
+    slicer = make_slicer(layout, kept)
+    small = copy.deepcopy(network)
+    for path, module in small.named_modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            full_name = f"{path}.{name}" if path else name
+            if full_name in slicer.places:
+                cut = slicer.take(full_name, tensor.detach())
+                fresh = nn.Parameter(cut, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else cut
+                setattr(module, name, fresh)
+        _adjust(module, rate)
+    return small
+
+
+def _adjust(module: nn.Module, rate: float) -> None:
+    """Set the sizes that a module keeps beside its tensors."""
+    if isinstance(module, _ConvNd):
+        depthwise = is_depthwise(module)
+        module.out_channels = module.weight.shape[0]
+        module.groups = module.out_channels if depthwise else module.groups
+        module.in_channels = module.weight.shape[1] * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.GroupNorm) and module.affine:
+        channels = module.weight.shape[0]
+        if channels != module.num_channels:
+            module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
+        module.num_channels = channels
+    elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+        module.normalized_shape = tuple(module.weight.shape)
+    elif isinstance(module, nn.modules.batchnorm._NormBase) and module.weight is not None:
+        module.num_features = module.weight.shape[0]
+
+
+def _largest_divisor(channels: int, limit: int) -> int:
+    return next(groups for groups in range(min(limit, channels), 0, -1) if channels % groups == 0)

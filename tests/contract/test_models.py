@@ -1,0 +1,63 @@
+"""What every model must do, built for grey and for coloured images."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from edgesim import registry
+from edgesim.models._model import Model
+from edgesim.models._structure import read_structure
+from tests.contract._examples import example
+
+CLASSES = 6
+
+
+@pytest.fixture(params=registry.names("models"))
+def model(request: pytest.FixtureRequest) -> Model:
+    return example(registry.builtin("models", request.param))
+
+
+@pytest.fixture(params=[(1, 8, 8), (3, 32, 32)], ids=str)
+def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
+    return request.param
+
+
+def test_it_is_a_frozen_component(model: Model) -> None:
+    assert isinstance(model, Model)
+    assert dataclasses.is_dataclass(model)
+    assert type(model).__dataclass_params__.frozen
+
+
+def test_it_gives_one_output_per_class_for_each_sample(model: Model, shape: tuple[int, ...]) -> None:
+    assert model.build(shape, CLASSES)(torch.zeros(3, *shape)).shape == (3, CLASSES)
+
+
+def test_its_structure_holds_every_parameter_once_and_ends_with_the_classes(
+    model: Model, shape: tuple[int, ...]
+) -> None:
+    network = model.build(shape, CLASSES)
+    structure = read_structure(network, shape)
+    tensors = [name for layer in structure.layers for name in layer.tensors]
+    assert sorted(tensors) == sorted(name for name, _ in network.named_parameters())
+    assert structure.parameters == sum(p.numel() for p in network.parameters())
+    assert structure.layers[-1].output_elements == CLASSES
+
+
+def test_its_declared_operations_are_those_that_torch_counts(model: Model, shape: tuple[int, ...]) -> None:
+    network = model.build(shape, CLASSES)
+    with FlopCounterMode(display=False) as counted:
+        network(torch.zeros(2, *shape)).sum().backward()
+    assert 2 * 2 * read_structure(network, shape).train_macs(0) == counted.get_total_flops()
+
+
+def test_the_random_state_of_the_caller_decides_its_weights(model: Model, shape: tuple[int, ...]) -> None:
+    def build() -> list[torch.Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return list(model.build(shape, CLASSES).parameters())
+
+    assert all(torch.equal(a, b) for a, b in zip(build(), build(), strict=True))
