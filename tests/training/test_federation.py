@@ -74,7 +74,7 @@ def test_batches_depend_on_device_and_visit_alone() -> None:
     assert len({tuple(draw) for draw in draws.values()}) == 4
 
 
-def test_the_update_of_a_device_does_not_depend_on_the_others_nor_on_their_number() -> None:
+def test_the_update_of_a_device_does_not_depend_on_the_others() -> None:
     alone, among = federation(), federation()
     alone.assign([order(7, 2)])
     alone.aggregate([7], [0], 1.0)

@@ -57,7 +57,7 @@ def pool(dtype: torch.dtype = torch.float64) -> Samples:
 def jobs(
     network: nn.Module, sizes: Sequence[int], *, trained: int | None = None, epochs: int = 2, lr: float = 0.1
 ) -> list[Job]:
-    """One job per size, with short last batches; `trained` counts tensors from the classifier, all if absent."""
+    """One job per size, with short last batches; `trained` counts tensors from the classifier."""
     draw = np.random.default_rng(3)
     params = {name: p.detach() for name, p in network.named_parameters()}
     names = list(params)
