@@ -32,7 +32,7 @@ from edgesim.simulation.engine import Observer, Simulation
 from edgesim.submodels._submodel import Context
 from edgesim.training.accounting import LocalWork
 from edgesim.training.cohorts import Execution, Samples, Trainer, has_batch_statistics
-from edgesim.training.evaluate import Evaluator
+from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
 from edgesim.training.ledger import Ledger
 from edgesim.training.objective import Objective
@@ -103,7 +103,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     cost = CostModel(fleet, timing)
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*dealt.notes, *misfit_notes, *_untrained_layers(ledger))
+    notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
     return Parts(scenario, data, pool, held_back, dealt.shards, network, structure, cost, ledger, notes)
 
 
@@ -161,18 +161,19 @@ def _ledger(
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
 
 
-def _untrained_layers(ledger: Ledger) -> list[str]:
-    """Layers that no device is deep enough to train (algorithms 3.2)."""
+def _untrained(ledger: Ledger) -> list[str]:
+    """What no device is given to train (algorithms 3.2)."""
     strategy, structure = ledger.strategy, ledger.structure
-    submodels = [
+    submodels = {
         strategy.assign({}, structure, Context(0, 0, 0, float(capacity)))
         for capacity in np.unique(ledger.capacity)
-    ]
+    }
     deepest = min(submodel.first_layer for submodel in submodels)
-    if deepest == 0:
-        return []
-    names = ", ".join(layer.name for layer in structure.layers[:deepest])
-    return [f"no device trains {names}: these layers keep their initial values"]
+    if deepest > 0:
+        names = ", ".join(layer.name for layer in structure.layers[:deepest])
+        return [f"no device trains {names}: these layers keep their initial values"]
+    missed = 1 - ledger.covered_fraction(submodels)
+    return [f"no device trains {missed:.1%} of the parameters: they keep their initial values"] if missed else []
 
 
 def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelStructure) -> Any:
@@ -363,10 +364,7 @@ def federation(parts: Parts) -> Federation:
         ledger=parts.ledger.fresh(),
         trainer=trainer,
         aggregator=_aggregator(scenario),
-        evaluators={
-            prefix: Evaluator(network, samples, training.loss, execution.channels_last)
-            for prefix, samples in splits.items()
-        },
+        evaluators=_evaluators(parts, splits, pool),
         shards=parts.shards,
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
@@ -379,11 +377,28 @@ def federation(parts: Parts) -> Federation:
     )
 
 
+def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> dict[str, Evaluator]:
+    """One evaluator per split; static batch norms are recalibrated on samples of the pool."""
+    scenario, options = parts.scenario, parts.scenario.execution
+    network, calibration = parts.network, None
+    if has_static_norms(network):
+        network = tracking(network, _DTYPES[options.precision], options.device)
+        order = Streams(scenario.seeds.learning).generator("calibration").permutation(len(pool.y))
+        chosen = torch.from_numpy(order[: scenario.evaluate.recalibrate])
+        calibration = Samples(pool.x[chosen], pool.y[chosen])
+    channels_last = options.memory_format == "channels_last"
+    return {
+        prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration)
+        for prefix, samples in splits.items()
+    }
+
+
 def _aggregator(scenario: Scenario) -> Aggregator:
     """The scenario's aggregation, or the sub-model's own."""
     if scenario.aggregation is not None:
         return scenario.aggregation
-    made: Aggregator = registry.builtin("aggregation", scenario.submodel.aggregation)()
+    strategy = scenario.submodel
+    made: Aggregator = registry.builtin("aggregation", strategy.aggregation)(weights=strategy.client_weights)
     return made
 
 

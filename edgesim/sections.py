@@ -150,6 +150,7 @@ class Evaluate(Section):
 
     every: Every = Every(rounds=1)
     train: bool = False
+    recalibrate: Count = 2000
 
 
 def _without_nulls(target: Any) -> Any:

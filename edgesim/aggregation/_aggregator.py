@@ -19,6 +19,8 @@ from edgesim.registry import component
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from edgesim.models._slicing import Place
+
 
 @dataclass(frozen=True)
 class Update:
@@ -28,11 +30,13 @@ class Update:
         values: the tensors that it trained, whole; tensors that are absent were not trained.
         weight: a_i > 0.
         masks: boolean tensors that say which coordinates of a value were trained; absent means all of them.
+        places: where a value lies in the model's tensor, if it is a cut of it; absent means it is whole.
     """
 
     values: Mapping[str, Tensor]
     weight: float
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 @component
@@ -71,23 +75,49 @@ class Sums:
 
     def add(self, weights: Mapping[str, Tensor], update: Update) -> None:
         """Fold one update in."""
-        import torch
-
         self.total += update.weight
         for name, value in update.values.items():
-            delta = torch.sub(value, weights[name], out=self._delta.get(name))
-            self._delta[name] = delta
-            mask = update.masks.get(name)
-            share: Tensor | float = update.weight
-            if mask is not None:
-                delta.mul_(mask)
-                share = mask.to(delta.dtype).mul_(update.weight)
-            if name in self.moved:
-                self.moved[name].add_(delta, alpha=update.weight)
-                self.covered[name] = self.covered[name] + share
+            place, mask = update.places.get(name), update.masks.get(name)
+            if place is None:
+                self._add_whole(weights[name], name, value, mask, update.weight)
             else:
-                self.moved[name] = delta * update.weight
-                self.covered[name] = share
+                self._add_cut(weights[name], name, value, place, mask, update.weight)
+
+    def _add_whole(
+        self, before: Tensor, name: str, value: Tensor, mask: Tensor | None, weight: float
+    ) -> None:
+        import torch
+
+        delta = torch.sub(value, before, out=self._delta.get(name))
+        self._delta[name] = delta
+        share: Tensor | float = weight
+        if mask is not None:
+            delta.mul_(mask)
+            share = mask.to(delta.dtype).mul_(weight)
+        if name in self.moved:
+            self.moved[name].add_(delta, alpha=weight)
+            self.covered[name] = self.covered[name] + share
+        else:
+            self.moved[name] = delta * weight
+            self.covered[name] = share
+
+    def _add_cut(
+        self, before: Tensor, name: str, value: Tensor, place: Place, mask: Tensor | None, weight: float
+    ) -> None:
+        from edgesim.models._slicing import add_at, gather
+
+        delta = (value - gather(before, place)).mul_(weight)
+        share = delta.new_full(delta.shape, weight)
+        if mask is not None:
+            delta.mul_(mask)
+            share.mul_(mask)
+        moved = self.moved.setdefault(name, before.new_zeros(before.shape))
+        covered = self.covered.get(name, 0.0)
+        if isinstance(covered, float):
+            covered = before.new_full(before.shape, covered)
+        add_at(moved, place, delta)
+        add_at(covered, place, share)
+        self.covered[name] = covered
 
     def step(self, weights: Mapping[str, Tensor], name: str, divisor: Tensor | float) -> Tensor:
         """W + moved / divisor; where nobody trained it is W, bit for bit."""

@@ -1,17 +1,15 @@
 """Slicing: the small network of a kept set of units, and its tensors out of the full ones and back.
 
-For one network and one number of kept units per group the small network is built once; a set of units then only
-decides which coordinates are gathered. Kept prefixes (HeteroFL, FjORD) are plain slices, which is faster.
+For one network and one number of kept units per group the small network is built once; a set of units then
+only decides which coordinates are gathered. Prefixes (HeteroFL, FjORD) are plain slices, which is faster.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -40,7 +38,9 @@ class Slicer:
 def gather(full: Tensor, place: Place) -> Tensor:
     """Values of a tensor at a place, which may be a view of them."""
     for dim, kept in enumerate(place):
-        full = full[(slice(None),) * dim + (kept,)] if isinstance(kept, slice) else full.index_select(dim, kept)
+        full = (
+            full[(slice(None),) * dim + (kept,)] if isinstance(kept, slice) else full.index_select(dim, kept)
+        )
     return full
 
 
@@ -88,17 +88,9 @@ def _as_slice(index: Units, device: str) -> slice | Tensor:
     return torch.from_numpy(index).to(device)
 
 
-def widths(layout: UnitLayout, rate: float) -> tuple[int, ...]:
-    """Units kept of each group at a rate: ceil(units x rate), at least one (algorithms 7b)."""
-    return tuple(max(1, math.ceil(group.size * rate - 1e-9)) for group in layout.groups)
-
-
-def prefixes(counts: Sequence[int]) -> list[Units]:
-    """The first so many units of each group."""
-    return [np.arange(count) for count in counts]
-
-
-def small_network(network: nn.Module, layout: UnitLayout, kept: Sequence[Units], rate: float = 1.0) -> nn.Module:
+def small_network(
+    network: nn.Module, layout: UnitLayout, kept: Sequence[Units], rate: float, scale: float = 1.0
+) -> nn.Module:
     """The physically small network of a kept set of units, with the kept values.
 
     Args:
@@ -106,6 +98,7 @@ def small_network(network: nn.Module, layout: UnitLayout, kept: Sequence[Units],
         layout: of its units.
         kept: per group, the kept units.
         rate: of kept units; group norms get as many groups as divide their channels evenly (algorithms 7b).
+        scale: what the outputs of the layers that make units are divided by in training.
     """
     slicer = make_slicer(layout, kept)
     small = copy.deepcopy(network)
@@ -114,10 +107,27 @@ def small_network(network: nn.Module, layout: UnitLayout, kept: Sequence[Units],
             full_name = f"{path}.{name}" if path else name
             if full_name in slicer.places:
                 cut = slicer.take(full_name, tensor.detach())
-                fresh = nn.Parameter(cut, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else cut
+                fresh = (
+                    nn.Parameter(cut, requires_grad=tensor.requires_grad)
+                    if isinstance(tensor, nn.Parameter)
+                    else cut
+                )
                 setattr(module, name, fresh)
         _adjust(module, rate)
+    if scale != 1:
+        for maker in (path for group in layout.groups for path in group.makers):
+            small.get_submodule(maker).register_forward_hook(_Scaler(scale))
     return small
+
+
+@dataclass(frozen=True)
+class _Scaler:
+    """A forward hook: divides a layer's output in training and leaves it as it is in evaluation."""
+
+    scale: float
+
+    def __call__(self, module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return output / self.scale if module.training else output
 
 
 def _adjust(module: nn.Module, rate: float) -> None:

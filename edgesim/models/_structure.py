@@ -21,10 +21,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from edgesim.errors import RunFailed
+from edgesim.models._units import UnitLayout, read_units
 
 aten = torch.ops.aten
 
 FLOAT_BYTES = 4
+_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
 
 _NORMS = frozenset(
     (aten.native_batch_norm, aten.native_group_norm, aten.native_layer_norm, aten._batch_norm_no_update)
@@ -124,6 +126,15 @@ class ModelStructure:
         return tuple(name for layer in self.layers[first:] for name in layer.tensors)
 
     @cached_property
+    def units(self) -> UnitLayout:
+        """Which channels belong together.
+
+        Raises:
+            RunFailed: the network cannot be traced or cut; the message names the module.
+        """
+        return read_units(self)
+
+    @cached_property
     def transient_bytes(self) -> int:
         """Bytes per sample of the widest layer's input and output, T of algorithms 1.4."""
         return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
@@ -182,7 +193,7 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     network.eval()
     try:
         with torch.no_grad(), attention_as_products(), watcher:
-            network(torch.zeros(1, *input_shape))
+            network(torch.zeros(_SAMPLES, *input_shape))
     except (RuntimeError, ValueError) as error:  # what torch raises for inputs that do not fit
         reason = str(error).splitlines()[0]
         raise RunFailed(
@@ -258,7 +269,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._carry_parameter(func, used, outputs)
             return
         if packet in flop_registry:
-            macs = flop_registry[packet](*args, out_val=result) // 2
+            macs = flop_registry[packet](*args, out_val=result) // (2 * _SAMPLES)
             upstream |= self._costly(packet, used, data, macs, outputs, upstream)
         elif packet in _NORMS and not used:
             self._refuse_bare_statistics(func, data)
@@ -285,7 +296,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> frozenset[int]:
         if not used:
             sides = tuple(self._upstream.get(id(tensor), frozenset()) for tensor in data)
-            elements = sum(tensor.numel() for tensor in (*data, *outputs))
+            elements = sum(tensor.numel() for tensor in (*data, *outputs)) // _SAMPLES
             self.products.append(Product(macs, elements, sides))
             return frozenset()
         kind = "conv" if "conv" in packet.__name__ else "linear"
@@ -316,7 +327,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         upstream: frozenset[int],
     ) -> frozenset[int]:
         self._refuse_shared(used, self.drafts)
-        self.drafts.append(_Draft(kind, used, macs, data[0].numel(), outputs[0].numel(), upstream))
+        sizes = (data[0].numel() // _SAMPLES, outputs[0].numel() // _SAMPLES)
+        self.drafts.append(_Draft(kind, used, macs, *sizes, upstream))
         return frozenset((len(self.drafts) - 1,))
 
     def _refuse_shared(self, used: list[str], drafts: list[_Draft]) -> None:

@@ -1,9 +1,9 @@
 """Unit groups: which channels of a network belong together, read from its graph.
 
-A unit is one channel of a hidden layer, with everything that exists because of it: a filter and its bias, the norm's
-entries, the columns of the layers that read it, the same channel of every layer that writes to the same residual
-stream. torch-pruning's dependency graph finds them for any network that it can trace (Fang et al., CVPR 2023). The
-output layer's classes and the input's channels are never units.
+A unit is one channel of a hidden layer, with everything that exists because of it: a filter and its bias, the
+norm's entries, the columns of the layers that read it, the same channel of each layer that writes to the same
+residual stream. torch-pruning's dependency graph finds them for any network that it can trace (Fang et al.,
+CVPR 2023). The output layer's classes and the input's channels are never units.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from edgesim.errors import RunFailed
-from edgesim.models._structure import ModelStructure
+
+if TYPE_CHECKING:
+    from edgesim.models._structure import ModelStructure
 
 Units = NDArray[np.int64]
 
@@ -48,14 +50,14 @@ class UnitGroup:
     makers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UnitLayout:
     """Which coordinate of which tensor belongs to which unit.
 
     Attributes:
         groups: in the order in which the network first runs them.
-        places: per tensor and dimension the unit of each coordinate, counted through all groups; null where no
-            coordinate of the dimension belongs to a unit.
+        places: per tensor and dimension the unit of each coordinate, counted through all groups; null where
+            no coordinate of the dimension belongs to a unit.
     """
 
     groups: tuple[UnitGroup, ...]
@@ -65,7 +67,9 @@ class UnitLayout:
     def offsets(self) -> Units:
         """Number of the first unit of each group."""
         sizes = [group.size for group in self.groups]
-        return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if sizes else np.zeros(0, np.int64)
+        return (
+            np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if sizes else np.zeros(0, np.int64)
+        )
 
     @property
     def units(self) -> int:
@@ -91,7 +95,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     """Find the unit groups of a network.
 
     Raises:
-        RunFailed: the network cannot be traced, or a module ties channels together in a way that cannot be cut.
+        RunFailed: the network cannot be traced, or a module ties channels in a way that cannot be cut.
     """
     network = copy.deepcopy(structure.network).requires_grad_()  # on frozen parameters nothing would be found
     network.eval()
@@ -115,8 +119,8 @@ def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
         )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError) as error:
         raise RunFailed(
-            f"the model {type(network).__name__} cannot be traced for its units ({type(error).__name__}: {error});"
-            " methods that cut widths need a model without data-dependent control flow"
+            f"the model {type(network).__name__} cannot be traced for its units"
+            f" ({type(error).__name__}: {error}); methods that cut widths need a model that can"
         ) from error
 
 
@@ -130,7 +134,8 @@ def _can_be_cut(items: Sequence[Any], names: Mapping[nn.Module, str], output: nn
         module = item.dep.target.module
         if not isinstance(module, _CUT):
             raise RunFailed(
-                f"module {names[module]} ({type(module).__name__}) ties channels together, and how to cut it is not known"
+                f"module {names[module]} ({type(module).__name__}) ties channels together,"
+                " and how to cut it is not known"
             )
         if isinstance(module, _ConvNd) and module.groups > 1 and not is_depthwise(module):
             return False
@@ -147,12 +152,14 @@ def is_depthwise(module: nn.Module) -> bool:
 def _writes(item: Any) -> bool:
     """Whether the module of an item makes the channels, and does not merely read or normalise them."""
     module = item.dep.target.module
-    return isinstance(module, _ConvNd | nn.Linear) and "out" in item.dep.handler.__name__ and not is_depthwise(module)
+    return (
+        isinstance(module, _ConvNd | nn.Linear)
+        and "out" in item.dep.handler.__name__
+        and not is_depthwise(module)
+    )
 
 
-def _layout(
-    found: Sequence[Sequence[Any]], names: Mapping[nn.Module, str], network: nn.Module
-) -> UnitLayout:
+def _layout(found: Sequence[Sequence[Any]], names: Mapping[nn.Module, str], network: nn.Module) -> UnitLayout:
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     places: dict[str, list[Units | None]] = {name: [None] * len(shape) for name, shape in shapes.items()}
     groups: list[UnitGroup] = []
@@ -169,7 +176,11 @@ def _layout(
 
 
 def _mark(
-    item: Any, path: str, offset: int, shapes: Mapping[str, tuple[int, ...]], places: dict[str, list[Units | None]]
+    item: Any,
+    path: str,
+    offset: int,
+    shapes: Mapping[str, tuple[int, ...]],
+    places: dict[str, list[Units | None]],
 ) -> None:
     """Write the units of one module's coordinates."""
     for name, dim in _touched(item, path, shapes):
@@ -183,7 +194,11 @@ def _mark(
 def _touched(item: Any, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, int]]:
     """Tensors and dimensions that lose coordinates when channels of a module are cut at this item."""
     module = item.dep.target.module
-    reads = "in" in item.dep.handler.__name__.split("_") and not isinstance(module, _NORMS) and not is_depthwise(module)
+    reads = (
+        "in" in item.dep.handler.__name__.split("_")
+        and not isinstance(module, _NORMS)
+        and not is_depthwise(module)
+    )
     prefix = f"{path}." if path else ""
     if reads:
         yield f"{prefix}weight", 1

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.registry import component
 from edgesim.submodels._rule import Rule
@@ -15,6 +19,24 @@ from edgesim.yaml_source import PositiveSeconds
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """The units that a device holds; one object for each set, so that what is prepared for it is found again.
+
+    Attributes:
+        kept: per unit group, the numbers of the kept units, ascending.
+        rate: share of the units that is kept.
+    """
+
+    kept: tuple[NDArray[np.int64], ...]
+    rate: float
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Number of kept units per group."""
+        return tuple(len(units) for units in self.kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +48,16 @@ class Submodel:
         capacity: the capacity on the strategy's ladder that it was made for.
         first_layer: index of the first trained layer; all layers are held and run forward.
         mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
+        cut: the units that are held; null for all of them.
+        scale: what hidden activations are divided by in training.
     """
 
     label: str
     capacity: float
     first_layer: int
     mask_bytes: int = 0
+    cut: Cut | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +96,21 @@ class SubmodelStrategy:
     Class claims, measured by the contract tests:
         full_is_fedavg: at its largest capacity the method is FedAvg.
         costs_need_weights: what a visit costs depends on the weights, so that `--timing-only` cannot know it.
+
+    Defaults for the scenario's other choices:
+        aggregation: how its updates are merged.
+        client_weights: how much a client counts there.
     """
 
     full_is_fedavg: ClassVar[bool] = True
     costs_need_weights: ClassVar[bool] = False
     aggregation: ClassVar[str] = "covered"
-    rule: ClassVar[Rule] = Rule()
+    client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
+
+    @property
+    def rule(self) -> Rule:
+        """What the method changes in a local step."""
+        return Rule()
 
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:
         """The capacities that a device may be given, ascending; one alone where nothing can be chosen."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgesim.learner import Operator, Part, Workload
 from edgesim.models._structure import FLOAT_BYTES, ModelStructure, reaches
@@ -75,20 +78,33 @@ def operators(structure: ModelStructure, first: int, batch: int) -> tuple[Operat
 
 
 def workload(
-    structure: ModelStructure, submodel: Submodel, samples: int, work: LocalWork, optimizer: Optimizer
+    structure: ModelStructure,
+    submodel: Submodel,
+    samples: int,
+    work: LocalWork,
+    optimizer: Optimizer,
+    parameters: int,
 ) -> Workload:
-    """The workload of one visit of a device with so many samples."""
+    """The workload of one visit.
+
+    Args:
+        structure: of what the device holds.
+        submodel: what it trains of that.
+        samples: of the device.
+        work: epochs or steps, and batch size.
+        optimizer: for its state.
+        parameters: of the whole model, for the density.
+    """
     first = submodel.first_layer
     processed = work.processed(samples)
     batch = work.batch(samples)
     trained = structure.trained_parameters(first)
-    identity = (
-        f"{[layer.name for layer in structure.layers]} {structure.parameters} {first} {batch} {optimizer}"
-    )
+    identity = f"{[(layer.name, layer.parameters) for layer in structure.layers]} {first} {batch} {optimizer}"
     shape = hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()
-    parts = [Part("weights", FLOAT_BYTES * structure.parameters)]
+    whole = submodel.cut is None
+    parts = [Part("weights" if whole else submodel.label, FLOAT_BYTES * structure.parameters)]
     if submodel.mask_bytes:
-        parts.append(Part(submodel.label, submodel.mask_bytes))
+        parts.append(Part(f"mask of {submodel.label}", submodel.mask_bytes))
     return Workload(
         shape=shape,
         forward_flops=2 * structure.forward_macs * processed,
@@ -100,5 +116,23 @@ def workload(
         samples=processed,
         steps=work.steps_of(samples),
         submodel=submodel.label,
-        density=trained / structure.parameters,
+        density=trained / parameters,
     )
+
+
+def covered_parameters(structure: ModelStructure, submodels: Iterable[Submodel]) -> int:
+    """How many of the whole model's parameters at least one of these sub-models trains."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in structure.network.named_parameters()}
+    covered = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
+    for submodel in submodels:
+        held = None if submodel.cut is None else structure.units.kept(submodel.cut.kept)
+        for name in structure.trained_tensors(submodel.first_layer):
+            index = () if held is None else structure.units.index(name, held)
+            rows = [np.arange(size) for size in shapes[name]]
+            rows = (
+                [row if kept is None else kept for row, kept in zip(rows, index, strict=True)]
+                if index
+                else rows
+            )
+            covered[name][np.ix_(*rows)] = True
+    return sum(int(mask.sum()) for mask in covered.values())

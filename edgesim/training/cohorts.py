@@ -60,18 +60,22 @@ class Job:
     """One visit's training.
 
     Attributes:
+        network: the architecture of what the device holds; its own values are not used.
         params: the tensors to train, as downloaded; left as they are.
         frozen: the tensors that are only run.
         buffers: the buffers of the network.
+        aux: what the strategy's rule reads.
         samples: indices of the device's samples in the pool, [n].
         batches: per step, positions in `samples`.
         lr: learning rate of the visit.
         noise: stream name parts of the visit, for random operators.
     """
 
+    network: nn.Module
     params: Tensors
     frozen: Tensors
     buffers: Tensors
+    aux: Tensors
     samples: NDArray[np.int64]
     batches: Sequence[Positions]
     lr: float
@@ -103,7 +107,7 @@ class Trainer:
     """Trains jobs with step plans, which are made once per shape and kept.
 
     Attributes:
-        network: the architecture.
+        network: the whole model's architecture.
         objective: what is minimised.
         optimizer: the local optimiser; its state starts at zero in each visit.
         samples: the pool that jobs index.
@@ -144,7 +148,7 @@ class Trainer:
 
     @torch.inference_mode()
     def _alone(self, job: Job) -> Trained:
-        params = self._copies(job.params, None)
+        params = self._copies(job, job.params, None)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
         buffers = list(job.buffers.values())
         aux = self._aux(job)
@@ -195,7 +199,7 @@ class Trainer:
         """Places of jobs that can be stacked: the same shapes and batch width, the longest visits first."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, job in enumerate(jobs):
-            key = (self._widest(job), job.lr, tuple(job.params), tuple(job.frozen))
+            key = (self._widest(job), job.lr, *_shape(job))
             groups.setdefault(key, []).append(place)
         for members in groups.values():
             members.sort(key=lambda place: -len(jobs[place].batches))
@@ -207,10 +211,14 @@ class Trainer:
         """Train a cohort, the longest visit first; each step runs those that still have one to do."""
         width = self._widest(jobs[0])
         given = stack([job.params for job in jobs])
-        params = self._copies(given, len(jobs)) if reuse else {name: p.clone() for name, p in given.items()}
+        params = (
+            self._copies(jobs[0], given, len(jobs))
+            if reuse
+            else {name: p.clone() for name, p in given.items()}
+        )
         frozen = stack([job.frozen for job in jobs])
         buffers = {name: b.clone() for name, b in stack([job.buffers for job in jobs]).items()}
-        aux = {ANCHOR + name: p for name, p in given.items()} if self.objective.proximal else {}
+        aux = stack([job.aux for job in jobs]) | self._anchors(given)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
         losses = torch.zeros(len(jobs), dtype=self.samples.x.dtype, device=self.execution.device)
         features = self._stacked_features(jobs, width, frozen)
@@ -262,22 +270,25 @@ class Trainer:
 
     def plan(self, job: Job, width: int, clients: int | None) -> StepPlan:
         """The plan for jobs of this shape, batches of this width and so many clients; made on first use."""
-        key = (tuple(job.params), tuple(job.frozen), width, clients)
+        key = (*_shape(job), width, clients)
         if key not in self._plans:
             x = self.samples.x.new_empty(width, *self.samples.x.shape[1:])
             if self.execution.channels_last and clients is None and x.dim() == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             y = self.samples.y.new_empty(width)
             example = Example(job.params, job.frozen, job.buffers, self._aux(job), x, y)
-            self._plans[key] = make_plan(self.network, self.objective, self.optimizer, example, clients)
+            self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
         return self._plans[key]
 
     def _aux(self, job: Job) -> dict[str, Tensor]:
-        return {ANCHOR + name: p for name, p in job.params.items()} if self.objective.proximal else {}
+        return {**job.aux, **self._anchors(job.params)}
 
-    def _copies(self, params: Tensors, clients: int | None) -> dict[str, Tensor]:
+    def _anchors(self, params: Tensors) -> dict[str, Tensor]:
+        return {ANCHOR + name: p for name, p in params.items()} if self.objective.proximal else {}
+
+    def _copies(self, job: Job, params: Tensors, clients: int | None) -> dict[str, Tensor]:
         """Copies to train in, in memory that is reused from visit to visit: new pages are slow."""
-        key = (clients is None, *params)
+        key = (clients is None, *_shape(job))
         if key not in self._scratch:
             room = self.execution.cohort
             self._scratch[key] = {
@@ -313,6 +324,11 @@ class Trainer:
             stacked = rows[0] if plan.clients is None else np.stack(rows)
             drawn.append(torch.from_numpy(stacked).to(self.execution.device, noise.dtype))
         return drawn
+
+
+def _shape(job: Job) -> tuple[object, ...]:
+    """What jobs must share to run by the same plan; a network stands for its shapes and lives as long."""
+    return id(job.network), tuple(job.params), tuple(job.frozen)
 
 
 def _places(jobs: Sequence[Job], index: Positions) -> Tensor:

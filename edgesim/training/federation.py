@@ -18,10 +18,13 @@ from torch import Tensor
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.rng import Streams
+from edgesim.submodels._rule import PRESENT
+from edgesim.submodels._submodel import Cut, Submodel
 from edgesim.training.batches import draw_batches
 from edgesim.training.cohorts import Job, Trained, Trainer
 from edgesim.training.evaluate import Evaluator
 from edgesim.training.ledger import Assignment, Ledger
+from edgesim.training.part import Part, make_part
 
 Tensors = Mapping[str, Tensor]
 
@@ -51,18 +54,11 @@ class Federation:
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
-    _names: dict[int, tuple[list[str], list[str]]] = field(default_factory=dict)
+    _parts: dict[tuple[Cut | None, int], Part] = field(default_factory=dict)
+    _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
     _losses: dict[int, float] = field(default_factory=dict)
     _metrics: dict[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        names = [name for name, _ in self.trainer.network.named_parameters()]
-        self._buffers = [name for name in self.weights if name not in set(names)]
-        for first in range(len(self.ledger.structure.layers)):
-            trained = set(self.ledger.structure.trained_tensors(first))
-            own, rest = ([n for n in names if (n in trained) == wanted] for wanted in (True, False))
-            self._names[first] = own, rest
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order, and remember the version that it starts from."""
@@ -87,12 +83,14 @@ class Federation:
     def _job(self, assignment: Assignment) -> Job:
         order = assignment.order
         base = self._bases[order.dispatch]
-        trained, frozen = self._names[assignment.submodel.first_layer]
+        part = self._part(assignment.submodel)
         samples = self.shards[order.device % len(self.shards)]
         return Job(
-            params={name: base[name] for name in trained},
-            frozen={name: base[name] for name in frozen},
-            buffers={name: base[name] for name in self._buffers},
+            network=part.network,
+            params=part.take(part.trained, base),
+            frozen=part.take(part.frozen, base),
+            buffers=part.take(part.buffers, base),
+            aux={PRESENT: self._present_classes(order.device)} if self._masks_classes else {},
             samples=samples,
             batches=draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work),
             lr=self.learning_rate(order.version),
@@ -102,11 +100,44 @@ class Federation:
     def _updates(self, assignments: Sequence[Assignment], trained: Iterator[Trained]) -> Iterator[Update]:
         for assignment, result in zip(assignments, trained, strict=True):
             self._losses[assignment.order.dispatch] = result.loss
-            samples = int(self.ledger.samples[assignment.order.device])
-            layers = self.ledger.structure.layers[assignment.submodel.first_layer :]
-            statistics = {name: result.buffers[name] for layer in layers for name in layer.buffers}
-            floating = {name: value for name, value in statistics.items() if value.is_floating_point()}
-            yield Update({**result.params, **floating}, self.aggregator.client_weight(samples))
+            device = assignment.order.device
+            part = self._part(assignment.submodel)
+            yield Update(
+                values={**result.params, **part.statistics(result.buffers)},
+                weight=self.aggregator.client_weight(int(self.ledger.samples[device])),
+                masks=self._class_rows(device, result.params) if self._masks_classes else {},
+                places=part.places,
+            )
+
+    @property
+    def _masks_classes(self) -> bool:
+        return self.ledger.strategy.rule.masks_classes
+
+    def _part(self, submodel: Submodel) -> Part:
+        key = (submodel.cut, submodel.first_layer)
+        if key not in self._parts:
+            held = self.ledger.structure_of(submodel)
+            self._parts[key] = make_part(self.ledger.structure, held, submodel, self.trainer.execution.device)
+        return self._parts[key]
+
+    def _present_classes(self, device: int) -> Tensor:
+        """1 for each class that the device has samples of, else 0, [classes]."""
+        shard = device % len(self.shards)
+        if shard not in self._present:
+            labels = self.trainer.samples.y[torch.from_numpy(self.shards[shard])]
+            output = self.ledger.structure.layers[-1].output_elements
+            present = torch.zeros(output, dtype=self.trainer.samples.x.dtype, device=labels.device)
+            self._present[shard] = present.index_fill_(0, labels.unique(), 1.0)
+        return self._present[shard]
+
+    def _class_rows(self, device: int, params: Tensors) -> dict[str, Tensor]:
+        """Masks that leave out the output rows of the classes that a device lacks (algorithms 3.8)."""
+        present = self._present_classes(device) > 0
+        rows = [name for name in self.ledger.structure.layers[-1].tensors if name in params]
+        return {
+            name: present.reshape((-1,) + (1,) * (params[name].dim() - 1)).expand_as(params[name])
+            for name in rows
+        }
 
     def _forget(self, dispatches: Sequence[int]) -> None:
         for dispatch in dispatches:

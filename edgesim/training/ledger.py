@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.learner import Aggregation, Order, Workload
-from edgesim.models._structure import ModelStructure
+from edgesim.models._slicing import small_network
+from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
-from edgesim.training.accounting import LocalWork, workload
+from edgesim.training.accounting import LocalWork, covered_parameters, workload
 from edgesim.training.optimizer import Optimizer
 
 
@@ -44,7 +45,9 @@ class Ledger:
     samples: NDArray[np.int64]
     capacity: NDArray[np.float64]
     open: dict[int, Assignment] = field(default_factory=dict)
+    _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
     _workloads: dict[tuple[Submodel, int], Workload] = field(default_factory=dict)
+    _covered: dict[frozenset[Submodel], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         layers = len(self.structure.layers)
@@ -55,11 +58,26 @@ class Ledger:
         """The same books with nothing written in them."""
         return replace(self, open={})
 
+    def structure_of(self, submodel: Submodel) -> ModelStructure:
+        """Structure of what a device holds, with its physically small network; made once per widths."""
+        cut = submodel.cut
+        if cut is None:
+            return self.structure
+        key = (cut.widths, cut.rate, submodel.scale)
+        if key not in self._structures:
+            whole = self.structure
+            small = small_network(whole.network, whole.units, cut.kept, cut.rate, submodel.scale)
+            self._structures[key] = read_structure(small, whole.input_shape)
+        return self._structures[key]
+
     def workload_of(self, submodel: Submodel, samples: int) -> Workload:
         """The workload of a sub-model on a device with so many samples; worked out once."""
         key = (submodel, samples)
         if key not in self._workloads:
-            self._workloads[key] = workload(self.structure, submodel, samples, self.work, self.optimizer)
+            held = self.structure_of(submodel)
+            self._workloads[key] = workload(
+                held, submodel, samples, self.work, self.optimizer, self.structure.parameters
+            )
         return self._workloads[key]
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
@@ -81,12 +99,18 @@ class Ledger:
             self._times_trained[assignment.submodel.first_layer :] += 1
             device = assignment.order.device
             self._deepest[device] = min(self._deepest[device], assignment.submodel.first_layer)
-        deepest = min(assignment.submodel.first_layer for assignment in taken)
         return Aggregation(
             updates=len(taken),
             mean_density=sum(assignment.workload.density for assignment in taken) / len(taken),
-            covered_fraction=self.structure.trained_parameters(deepest) / self.structure.parameters,
+            covered_fraction=self.covered_fraction({assignment.submodel for assignment in taken}),
         )
+
+    def covered_fraction(self, submodels: Iterable[Submodel]) -> float:
+        """Share of the model's parameters that at least one of these sub-models trains."""
+        key = frozenset(submodels)
+        if key not in self._covered:
+            self._covered[key] = covered_parameters(self.structure, key) / self.structure.parameters
+        return self._covered[key]
 
     def release(self, dispatches: Sequence[int]) -> None:
         """Forget dispatches that will not be aggregated."""
