@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from torch import Tensor
 from edgesim import registry
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
-from edgesim.training.accounting import LocalWork, workload
+from edgesim.training.accounting import LocalWork
+from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Sgd
 from tests.contract._examples import example
 from tests.training.federations import federation, run_round, same_bits, weights_after
@@ -73,8 +75,9 @@ def test_what_it_costs_never_shrinks_as_capacity_grows_and_never_exceeds_the_ful
     strategy: SubmodelStrategy, structure: ModelStructure
 ) -> None:
     whole = Submodel(label="whole", capacity=1.0, first_layer=0)
+    ledger = Ledger(structure, strategy, WORK, Sgd(momentum=0.9), np.array([17]), np.array([1.0]))
     costs = [
-        workload(structure, submodel, 17, WORK, Sgd(momentum=0.9))
+        ledger.workload_of(submodel, 17)
         for submodel in (*(assigned(strategy, structure, c) for c in strategy.ladder(structure)), whole)
     ]
     for name in ("train_flops", "bytes_up", "memory_bytes", "density"):

@@ -44,7 +44,7 @@ def visit(
     """Workload of FedPMT at a depth, of the full model without one."""
     strategy: SubmodelStrategy = Full() if depth is None else FedPMT()
     submodel = strategy.assign({}, structure, Context(0, 0, 0, 1.0 if depth is None else float(depth)))
-    return workload(structure, submodel, samples, work, optimizer or Sgd())
+    return workload(structure, submodel, samples, work, optimizer or Sgd(), structure.parameters)
 
 
 # ----------------------------------------------------------------------------------------------- bytes
