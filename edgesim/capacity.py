@@ -79,8 +79,8 @@ def misfits(
         late = int((there & (seconds > target_s)).sum())
         if late:
             notes.append(
-                f"{profile}: on {late} of {int(there.sum())} even the smallest sub-model takes longer than the"
-                " fit target; they train the smallest"
+                f"{profile}: on {late} of {int(there.sum())} even the smallest sub-model takes longer than"
+                " the fit target; they train the smallest"
             )
         if (there & ~fits).any():
             notes.append(f"{profile}: even the smallest sub-model does not fit in its memory")

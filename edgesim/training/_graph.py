@@ -19,6 +19,42 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(node.meta["val"].shape)
 
 
+def pool_before_relu(graph: fx.Graph) -> None:
+    """max(relu(x)) is relu(max(x)): the rectifier and its gradient then work on the smaller map.
+
+    Bit for bit the same: where the largest value of a window is positive it is the one that was picked
+    before; where it is not, the gradient is zero either way.
+    """
+    for pool in calls(graph, aten.max_pool2d_with_indices.default):
+        relu = operand(pool)
+        if relu.target is aten.relu.default:
+            _swap(graph, relu, pool)
+
+
+def _swap(graph: fx.Graph, relu: fx.Node, pool: fx.Node) -> None:
+    backward = [user for user in relu.users if user.target is aten.max_pool2d_with_indices_backward.default]
+    masks = [user for user in relu.users if user.target is aten.threshold_backward.default]
+    if set(relu.users) != {pool, *backward, *masks} or [list(node.users) for node in backward] != [
+        [mask] for mask in masks
+    ]:
+        return  # somebody else reads the rectified map
+    x, pooled = operand(relu), next(user for user in pool.users if user.args[1] == 0)
+    with graph.inserting_after(pooled):
+        rectified = graph.call_function(aten.relu.default, (pooled,))
+    rectified.meta["val"] = pooled.meta["val"]
+    pooled.replace_all_uses_with(rectified, delete_user_cb=lambda user: user is not rectified)
+    pool.args = (x, *pool.args[1:])
+    for node, mask in zip(backward, masks, strict=True):
+        gradient = operand(node)
+        with graph.inserting_before(node):
+            arguments = (gradient, rectified, *mask.args[2:])
+            masked = graph.call_function(aten.threshold_backward.default, arguments)
+        masked.meta["val"] = gradient.meta["val"]
+        node.args = (masked, x, *node.args[2:])
+        _replace(mask, node)
+    graph.erase_node(relu)
+
+
 def operand(node: fx.Node, index: int = 0) -> fx.Node:
     """The node that an operator reads at this place."""
     found = node.args[index]

@@ -48,11 +48,14 @@ class Samples:
     def inputs(self, index: Tensor, *, channels_last: bool) -> Tensor:
         """x[index]; images come out channels-last in memory where asked."""
         taken = self.x[index]
-        return (
-            taken.contiguous(memory_format=torch.channels_last)
-            if channels_last and taken.dim() == 4
-            else taken
-        )
+        return _with_channels_last(taken) if channels_last and taken.dim() == 4 else taken
+
+
+def _with_channels_last(images: Tensor) -> Tensor:
+    """The images in that layout, by their strides too: torch takes those of a single channel for either."""
+    _, channels, height, width = images.shape
+    strides = (channels * height * width, 1, channels * width, channels)
+    return images.contiguous(memory_format=torch.channels_last).as_strided(images.shape, strides)
 
 
 @dataclass(frozen=True)
@@ -274,7 +277,7 @@ class Trainer:
         if key not in self._plans:
             x = self.samples.x.new_empty(width, *self.samples.x.shape[1:])
             if self.execution.channels_last and clients is None and x.dim() == 4:
-                x = x.contiguous(memory_format=torch.channels_last)
+                x = _with_channels_last(x)
             y = self.samples.y.new_empty(width)
             example = Example(job.params, job.frozen, job.buffers, self._aux(job), x, y)
             self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)

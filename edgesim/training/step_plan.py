@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from edgesim.errors import RunFailed
 from edgesim.models._structure import attention_as_products
 from edgesim.training import _graph
+from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import GraphWriter, Optimizer
 
@@ -96,9 +97,7 @@ class StepPlan:
     graph: fx.Graph
 
 
-@torch.inference_mode(
-    mode=False
-)  # a plan may be asked for in the middle of a replay, and tracing needs autograd
+@torch.inference_mode(mode=False)  # asked for in the middle of a replay, and tracing needs autograd
 def make_plan(
     network: nn.Module,
     objective: Objective,
@@ -116,15 +115,18 @@ def make_plan(
         clients: stack so many clients along a leading axis; null for one without the axis.
 
     Raises:
-        RunFailed: the network draws random numbers by an operator that cannot be turned into an input.
+        RunFailed: the network draws random numbers by an operator that cannot be turned into an input,
+            branches on values, or runs with a tensor that the example lacks.
     """
     _check_complete(network, example)
     with _frozen_norms_at_rest(network, example.frozen), attention_as_products():
         traced, layout = _trace(network, objective, example, clients)
     graph = traced.graph
     _graph.simplify(graph)
+    if example.x.dim() == 4 and example.x.stride(1) == 1:  # pooling what is not rectified is slower otherwise
+        _graph.pool_before_relu(graph)
     noise = _noise_as_inputs(graph)
-    prefix, features = _split_prefix(traced, layout, axes=1 if clients is None else 2)
+    prefix, features = split_prefix(traced, layout.frozen, layout.x, axes=1 if clients is None else 2)
     _write_update(graph, layout, objective, optimizer, example, clients)
     return StepPlan(
         prefix=None if prefix is None else _graph.compiled(traced, prefix),
@@ -252,74 +254,6 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
         graph.erase_node(node)
     graph.eliminate_dead_code()
     return tuple(found)
-
-
-def _split_prefix(traced: fx.GraphModule, layout: _Layout, axes: int) -> tuple[fx.Graph | None, int]:
-    """Cut out what depends on the input and frozen tensors alone; its outputs become inputs of the step.
-
-    Its outputs are kept and indexed per batch, so the cut lies where tensors have a row per sample: along the
-    first axis, or the first two with a client axis.
-    """
-    graph = traced.graph
-    frozen = set(layout.frozen)
-    changing = {node for node in graph.nodes if node.op == "placeholder" and node not in frozen} - {layout.x}
-    changing |= set(_graph.batch_statistics(graph))
-    below = _graph.depends_on(graph, [layout.x]) - _graph.depends_on(graph, changing)
-    edge = _graph.edge_of(graph, below, _rows(traced, layout, below, axes))
-    nodes = [node for node in graph.nodes if node in below and node is not layout.x]
-    if not nodes or not frozen:
-        return None, 1
-    prefix = _prefix_graph(graph, layout, nodes, edge)
-    for node in edge:
-        with graph.inserting_before(layout.x):
-            feature = graph.placeholder(f"feature_{edge.index(node)}")
-        feature.meta["val"] = node.meta["val"]
-        node.replace_all_uses_with(feature, delete_user_cb=lambda user: user not in below)
-    for node in reversed(nodes):
-        graph.erase_node(node)
-    graph.erase_node(layout.x)
-    graph.eliminate_dead_code()
-    return prefix, len(edge)
-
-
-def _rows(traced: fx.GraphModule, layout: _Layout, below: set[fx.Node], axes: int) -> set[fx.Node]:
-    """Nodes below with a row per sample: when the first sample changes, that row alone changes."""
-    needed = _graph.ancestors(below)
-    nodes = [node for node in traced.graph.nodes if node in needed]
-    generator = torch.Generator().manual_seed(0)
-    inputs = {
-        node: torch.rand(_graph.shape_of(node), generator=generator).to(node.meta["val"])
-        for node in (*layout.frozen, layout.x)
-    }
-    first = (0,) * axes
-    changed = inputs[layout.x].clone()
-    changed[first] += 1
-    with torch.no_grad():
-        before = _graph.evaluated(nodes, inputs, traced)
-        after = _graph.evaluated(nodes, {**inputs, layout.x: changed}, traced)
-    leading = changed.shape[:axes]
-    return {node for node in below if _alike_but_first(before[node], after[node], first, leading)}
-
-
-def _alike_but_first(before: Any, after: Any, first: tuple[int, ...], leading: Sequence[int]) -> bool:
-    if not isinstance(before, Tensor) or before.shape[: len(leading)] != leading:
-        return False
-    alike = torch.isclose(before, after, equal_nan=True)
-    alike[first] = True
-    return bool(alike.all())
-
-
-def _prefix_graph(
-    graph: fx.Graph, layout: _Layout, nodes: Sequence[fx.Node], edge: Sequence[fx.Node]
-) -> fx.Graph:
-    prefix = fx.Graph()
-    known: dict[fx.Node, fx.Node] = {}
-    for node in (*layout.frozen, layout.x):
-        known[node] = prefix.placeholder(node.name)
-    needed = _graph.ancestors(nodes)
-    _graph.copy_nodes([node for node in graph.nodes if node in needed and node not in known], prefix, known)
-    prefix.output([known[node] for node in edge])
-    return prefix
 
 
 def _write_update(

@@ -17,7 +17,7 @@ from edgesim.training.optimizer import Sgd
 from tests.training.federations import SIZES, federation, order, run_round, same_bits, weights_after
 from tests.training.visits import difference, make, pool
 
-# ------------------------------------------------------------------------------------- deferred training
+# ----------------------------------------------------------------------------------- deferred training
 
 
 def test_nothing_is_trained_before_an_aggregation_asks_for_it() -> None:
@@ -59,7 +59,7 @@ def test_a_late_dispatch_starts_from_the_version_that_it_downloaded() -> None:
     assert difference(dict(late.weights), dict(fresh.weights)) < 1e-12  # one client alone replaces the model
 
 
-# ------------------------------------------------------------------------------------- what a visit depends on
+# ----------------------------------------------------------------------------- what a visit depends on
 
 
 def test_batches_depend_on_device_and_visit_alone() -> None:
@@ -109,7 +109,7 @@ def test_the_same_run_again_is_the_same_bit_for_bit() -> None:
     assert same_bits(first, second)
 
 
-# ------------------------------------------------------------------------------------- a whole run
+# ----------------------------------------------------------------------------------------- a whole run
 
 
 def test_one_client_is_plain_sgd() -> None:
@@ -163,7 +163,7 @@ def test_losses_are_means_over_the_samples_of_a_visit() -> None:
     assert learner.losses([0]) == [pytest.approx(expected, abs=1e-12)]
 
 
-# ------------------------------------------------------------------------------------- evaluation and tables
+# ------------------------------------------------------------------------------- evaluation and tables
 
 
 def test_evaluation_is_loss_and_accuracy_and_is_done_once_per_version() -> None:
