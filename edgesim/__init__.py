@@ -1,4 +1,4 @@
-"""edgesim: which sub-model method finishes a federated learning task first, and by how much wall-clock time?"""
+"""edgesim: which sub-model method finishes a federated learning task first, and by how much time?"""
 
 from importlib.metadata import version
 

@@ -67,6 +67,8 @@ def jobs(
         orders = [draw.permutation(size) for _ in range(epochs)]
         made.append(
             Job(
+                network=network,
+                aux={},
                 params={name: params[name] for name in suffix},
                 frozen={name: params[name] for name in names if name not in suffix},
                 buffers={name: b.detach() for name, b in network.named_buffers()},
