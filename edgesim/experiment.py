@@ -157,7 +157,7 @@ def _ledger(
     for capacity in np.unique(ledger.capacity):
         workload_of(
             float(capacity), int(samples[0])
-        )  # a capacity that the strategy refuses is an input error now
+        )  # a capacity that the strategy refuses shows now
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
 
 

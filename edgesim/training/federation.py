@@ -127,7 +127,7 @@ class Federation:
             labels = self.trainer.samples.y[torch.from_numpy(self.shards[shard])]
             output = self.ledger.structure.layers[-1].output_elements
             present = torch.zeros(output, dtype=self.trainer.samples.x.dtype, device=labels.device)
-            self._present[shard] = present.index_fill_(0, labels.unique(), 1.0)
+            self._present[shard] = present.index_fill_(0, labels, 1.0)
         return self._present[shard]
 
     def _class_rows(self, device: int, params: Tensors) -> dict[str, Tensor]:
