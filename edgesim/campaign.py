@@ -208,7 +208,7 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
     fleet = parts.fleet
     context = Context(
         reason=outcome.reason,
-        target=None if scenario.stop.target is None else dict(scenario.stop.target),
+        target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,
         wall_s=outcome.wall_s,
         devices={
             profile: sum(group.count for group in scenario.fleet if group.profile == profile)
