@@ -1,4 +1,4 @@
-"""Speed against plain PyTorch, as ratios within one run: `python -m tests.benchmarks`. Pytest skips it.
+"""Speed as ratios within one run: `python -m tests.benchmarks`. Pytest skips it.
 
 Every module here without a leading underscore is one benchmark; it defines `measure() -> Result`.
 """

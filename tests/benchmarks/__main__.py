@@ -8,7 +8,7 @@ from tests import benchmarks
 
 
 def main() -> int:
-    print(f"{'benchmark':36}{'plain s':>10}{'edgesim s':>11}{'ratio':>8}{'target':>8}")
+    print(f"{'benchmark':36}{'against s':>10}{'edgesim s':>11}{'ratio':>8}{'target':>8}")
     passed = True
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_"):

@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from edgesim import yaml_source
 from edgesim.datasets._dataset import Data, Dataset
-from edgesim.experiment import Parts, federation, prepare
+from edgesim.document import Document
+from edgesim.experiment import Parts, federation, prepare, threads
 from edgesim.learner import Order
 from edgesim.registry import component
-from edgesim.scenario import Document, resolve
+from edgesim.scenario import resolve
 
 LEARNING_RATE = 0.1
 BATCH_SIZE = 10
@@ -30,8 +31,8 @@ class Result:
 
     Attributes:
         title: the workload and how edgesim runs it.
-        plain_s: median seconds of a round of the plain loop.
-        edgesim_s: median seconds of a round of edgesim.
+        plain_s: what it is measured against, such as median seconds of a round of the plain loop.
+        edgesim_s: what is measured, such as median seconds of a round of edgesim.
         target: largest ratio of the two that is accepted.
     """
 
@@ -60,7 +61,7 @@ class RandomSamples(Dataset):
         return Data(x, y, x[:1], y[:1], CLASSES)
 
 
-def scenario(model: str, shape: list[int], clients: int, samples: int, per_round: int, threads: int) -> Parts:
+def scenario(model: str, shape: list[int], clients: int, samples: int, per_round: int, cores: int) -> Parts:
     """The workload as a scenario, so that the execution is what a user of edgesim would get."""
     text = f"""
         name: benchmark
@@ -69,7 +70,7 @@ def scenario(model: str, shape: list[int], clients: int, samples: int, per_round
         fleet: [{{profile: raspberry-pi-4, count: {clients}}}]
         coordination: {{name: synchronous, clients_per_round: {per_round}}}
         training: {{epochs: 1, batch_size: {BATCH_SIZE}, learning_rate: {LEARNING_RATE}}}
-        execution: {{device: cpu, threads: {threads}}}
+        execution: {{device: cpu, threads: {cores}}}
         stop: {{rounds: 1}}
     """
     return prepare(resolve(Document(yaml_source.parse(text, "benchmark"), Path(__file__))))
@@ -78,15 +79,21 @@ def scenario(model: str, shape: list[int], clients: int, samples: int, per_round
 def compare(parts: Parts, title: str, target: float, rounds: int) -> Result:
     """Median seconds of a round of each, one after the other in every repetition."""
     per_round = parts.scenario.coordination.clients_per_round  # type: ignore[attr-defined]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(parts.scenario.execution.threads)
     contestants = (_plain_round(parts, per_round), _edgesim_round(parts, per_round))
-    for run in contestants:
-        run(0)
-    seconds = [[_timed(run, number) for run in contestants] for number in range(1, rounds + 1)]
-    torch.set_num_threads(threads)
+    with threads(parts.scenario.execution.threads):
+        for run in contestants:
+            run(0)
+        seconds = [[_timed(run, number) for run in contestants] for number in range(1, rounds + 1)]
     plain_s, edgesim_s = (median(column) for column in zip(*seconds, strict=True))
     return Result(title, plain_s, edgesim_s, target)
+
+
+def epoch_s(parts: Parts, repeats: int = 3) -> float:
+    """Median seconds of a round of edgesim alone."""
+    run = _edgesim_round(parts, 1)
+    with threads(parts.scenario.execution.threads):
+        run(0)
+        return median(_timed(run, number) for number in range(1, repeats + 1))
 
 
 def _timed(run: Callable[[int], None], number: int) -> float:

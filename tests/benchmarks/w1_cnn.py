@@ -4,6 +4,6 @@ from tests.benchmarks._side_by_side import Result, compare, scenario
 
 
 def measure() -> Result:
-    parts = scenario("fedavg_cnn", [3, 32, 32], clients=100, samples=50, per_round=10, threads=1)
+    parts = scenario("fedavg_cnn", [3, 32, 32], clients=100, samples=50, per_round=10, cores=1)
     options = parts.scenario.execution
     return compare(parts, f"W1 CNN, {options.mode}, {options.memory_format}", target=0.9, rounds=9)

@@ -5,6 +5,6 @@ from tests.benchmarks._side_by_side import Result, compare, scenario
 
 def measure() -> Result:
     model = "{name: mlp, hidden: [64]}"
-    parts = scenario(model, [784], clients=10_000, samples=20, per_round=500, threads=2)
+    parts = scenario(model, [784], clients=10_000, samples=20, per_round=500, cores=2)
     options = parts.scenario.execution
     return compare(parts, f"W2 MLP, {options.mode} by {options.cohort}", target=0.25, rounds=15)
