@@ -13,6 +13,8 @@ from edgesim import shipped, yaml_source
 from edgesim.errors import InputError, Problem, cut_off, did_you_mean
 from edgesim.yaml_source import KeyPath, Source
 
+IN_FOLDER = "scenario.yaml"
+
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
 
 _PATH = re.compile(r"[^.\[\]\s]+(?:\.[^.\[\]\s]+|\[[^.\[\]\s]+\])*")
@@ -77,7 +79,7 @@ class Document:
 
 
 def open_document(name: str) -> Document:
-    """Read a scenario file, by path or by the name of a shipped one.
+    """Read a scenario file, by path, by its folder if it is called `scenario.yaml`, or by a shipped name.
 
     Raises:
         InputError: there is none, or it cannot be read.
@@ -86,20 +88,30 @@ def open_document(name: str) -> Document:
     exists = os.path.isfile(name)  # where Path.is_file raises for names that are too long
     if exists or path.suffix in (".yaml", ".yml"):
         return Document(yaml_source.read(path), path.resolve())
-    known = shipped_names()
+    if os.path.isfile(os.path.join(name, IN_FOLDER)):
+        return Document(yaml_source.read(path / IN_FOLDER), (path / IN_FOLDER).resolve())
+    known = _shipped()
     if name in known:
-        path = shipped.folder("scenarios") / f"{name}.yaml"
-        return Document(yaml_source.read(path, f"{name}.yaml"), path)
+        return Document(yaml_source.read(known[name], f"{name}.yaml"), known[name])
     if os.path.isdir(name):
-        raise InputError(Problem("is a folder; give a scenario file", place=name))
+        raise InputError(Problem(f"is a folder without {IN_FOLDER}; give a scenario file", place=name))
     hint = did_you_mean(name, known)
     raise InputError(f'no scenario "{name}"{hint} (shipped: {", ".join(known)}; or give a .yaml file)')
 
 
 def shipped_names() -> tuple[str, ...]:
     """Names of the scenarios that come with edgesim, folders included (`papers/...`)."""
+    return tuple(_shipped())
+
+
+def _shipped() -> dict[str, Path]:
+    """Shipped scenarios by name; one that brings files of its own is its folder's `scenario.yaml`."""
     root = shipped.folder("scenarios")
-    return tuple(sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml")))
+    own = {path.parent: path for path in root.rglob(IN_FOLDER)}
+    files = (path for path in root.rglob("*.yaml") if not own.keys() & {path.parent, *path.parents})
+    found = {path.relative_to(root).with_suffix("").as_posix(): path for path in files}
+    found |= {folder.relative_to(root).as_posix(): path for folder, path in own.items()}
+    return dict(sorted(found.items()))
 
 
 def overridden(source: Source, text: str) -> Source:
