@@ -52,7 +52,7 @@ def test_a_file_is_opened_by_its_path(tmp_path: Path) -> None:
         ("", 'no scenario "" (shipped: '),
         ("gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
         ("x" * 5000, 'no scenario "xxx'),
-        (".", ".: is a folder; give a scenario file"),
+        (".", ".: is a folder without scenario.yaml; give a scenario file"),
         ("folder.yaml", "folder.yaml: cannot be read: Is a directory"),
     ],
 )
