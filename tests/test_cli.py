@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import json
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from edgesim.cli import main
+from tests.commands import edgesim
 
 EDGESIM = [sys.executable, "-m", "edgesim"]
 
@@ -36,31 +33,6 @@ variants:
   fedavg: {submodel: full}
   fedpmt: {submodel: {name: fedpmt, depth: 1}}
 """
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def edgesim(folder: Path, *arguments: str) -> Done:
-    """Run a command here; a process of its own would spend its seconds on importing PyTorch."""
-    out, err = io.StringIO(), io.StringIO()
-    argv, sys.argv = sys.argv, ["edgesim", *arguments]
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as stop:
-        code = stop.code
-    else:
-        code = 0
-    finally:
-        sys.argv = argv
-    return Done(int(code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

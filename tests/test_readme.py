@@ -1,0 +1,80 @@
+"""The README says what is so: its commands run, and print what it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.commands import Done, edgesim
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)[0]
+TYPING_ERRORS = {"pixel-6": "pixel6", "20 Mbit/s": "20", "clients_per_round: 6": "clients_per_rounds: 6"}
+TRANSCRIPTS = re.findall(r"```console\n\$ edgesim (.*?)\n(.*?)```", README, re.DOTALL)
+MEASURED = "Here: about"  # the line that differs from host to host
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the README takes to be in the current folder."""
+    made = tmp_path_factory.mktemp("readme")
+    (made / "example.yaml").write_text(EXAMPLE, encoding="utf-8")
+    typo = EXAMPLE
+    for right, wrong in TYPING_ERRORS.items():
+        assert right in typo
+        typo = typo.replace(right, wrong)
+    (made / "typo.yaml").write_text(typo, encoding="utf-8")
+    return made
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip().splitlines() if not line.startswith(MEASURED)]
+
+
+def shape(text: str) -> list[str]:
+    """The lines of a comparison without its numbers: how a race ends may hang on the last bit of a weight."""
+    named = [re.sub(r"[0-9.]+", "0", line.split("|")[1]) if "|" in line else "" for line in lines(text)]
+    return [name.strip() for name in named if name.strip(" -")]
+
+
+def ran(folder: Path, command: str) -> Done:
+    return edgesim(folder, *shlex.split(command, comments=True))
+
+
+@pytest.mark.parametrize(("command", "shown"), TRANSCRIPTS, ids=[command for command, _ in TRANSCRIPTS])
+def test_a_transcript_is_what_its_command_prints(folder: Path, command: str, shown: str) -> None:
+    done = ran(folder, command)
+    if command.startswith("compare"):
+        assert (done.returncode, shape(done.stdout)) == (0, shape(shown))
+    else:
+        assert lines(done.stdout + done.stderr) == lines(shown)
+        assert done.returncode == (2 if "typo" in command else 0)
+
+
+def test_the_example_is_valid_in_all_its_variants(folder: Path) -> None:
+    assert edgesim(folder, "validate", "example.yaml").stdout.endswith(
+        "a valid scenario of 12 devices with 3 variants\n"
+    )
+
+
+def test_every_command_that_the_table_names_is_there(folder: Path) -> None:
+    named = re.findall(r"^\| `edgesim (\w+)", README, re.MULTILINE)
+    assert {"run", "compare", "plan", "validate", "schema", "list"} <= set(named)
+    for name in set(named):
+        assert edgesim(folder, name, "--help").returncode == 0
+
+
+def test_the_two_set_up_commands_stand_at_the_top_in_one_line_each() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README.split("## ")[0], re.DOTALL)
+    assert [block.count("\n") for block in blocks] == [1, 1]
+    assert "edgesim compare quickstart" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+def test_every_file_that_it_names_is_there() -> None:
+    root = Path(__file__).parents[1]
+    for path in re.findall(r"`((?:tests|edgesim|scenarios|device_profiles)/[\w/.-]+\.(?:py|yaml))`", README):
+        assert (root / path).is_file(), path
