@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any
 
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, Parts, execute, prepare
+from edgesim.experiment import Outcome, Parts, Progress, execute, prepare
+from edgesim.interrupts import deferred
 from edgesim.planning import VariantPlan, plan
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
 from edgesim.reports.comparison import Comparison
@@ -174,6 +175,13 @@ def _run(experiment: Experiment, options: Options, report: Report) -> tuple[Path
     """Prepare, run and write. What is wrong with the input shows before anything is written."""
     path = _directory(experiment, options)
     RunDirectory.check(path, overwrite=options.overwrite)
+    with deferred() as check_interrupt:
+        return path, _run_prepared(experiment, options, report, path, check_interrupt)
+
+
+def _run_prepared(
+    experiment: Experiment, options: Options, report: Report, path: Path, check_interrupt: Callable[[], None]
+) -> RunResult:
     parts = prepare(experiment, download=options.download)
     header = manifest(
         scenario=parts.scenario.name,
@@ -183,18 +191,21 @@ def _run(experiment: Experiment, options: Options, report: Report) -> tuple[Path
         timing_only=options.timing_only,
     )
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
-        outcome = execute(parts, timing_only=options.timing_only, progress=_share_of(parts, report))
+        outcome = execute(
+            parts, timing_only=options.timing_only, progress=_progress(parts, report, check_interrupt)
+        )
         result = _result(parts, outcome, header)
         directory.finish(result)
-    return path, replace(result, manifest={**header, "status": "finished"})
+    return replace(result, manifest={**header, "status": "finished"})
 
 
-def _share_of(parts: Parts, report: Report) -> Any:
-    """Progress as the share of whichever stop is nearest."""
+def _progress(parts: Parts, report: Report, check_interrupt: Callable[[], None]) -> Progress:
+    """Reports the share of whichever stop is nearest, and lets Ctrl-C through."""
     stop = parts.scenario.stop
     seldom = every(INTERVAL_S, report)
 
     def progress(time_s: float, rounds: int) -> None:
+        check_interrupt()
         shares = [rounds / stop.rounds] if stop.rounds else []
         shares += [time_s / stop.time] if stop.time else []
         seldom(max(shares, default=0.0))
