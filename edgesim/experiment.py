@@ -18,7 +18,7 @@ from edgesim import registry
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.capacity import capacities, misfits
 from edgesim.datasets._dataset import Data
-from edgesim.datasets._partition import deal
+from edgesim.datasets._partition import Pool, deal
 from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import Fleet
 from edgesim.errors import InputError, Problem
@@ -30,7 +30,8 @@ from edgesim.server.plan import EvaluationPlan, StopRule, Target
 from edgesim.server.server import Server
 from edgesim.simulation.engine import Observer, Simulation
 from edgesim.submodels._submodel import Context
-from edgesim.training.accounting import LocalWork
+from edgesim.submodels.full import Full
+from edgesim.training.accounting import LocalWork, workload
 from edgesim.training.cohorts import Execution, Samples, Trainer, has_batch_statistics
 from edgesim.training.evaluate import Evaluator
 from edgesim.training.federation import Federation
@@ -52,7 +53,7 @@ class Parts:
         data: the samples.
         pool: indices of the training samples that are dealt to devices, [pool].
         held_back: indices of the validation samples.
-        shards: per shard, positions in the pool.
+        shards: per device, positions in the pool; devices may share a shard.
         network: the initialised model.
         structure: of the model.
         cost: with the fleet.
@@ -96,15 +97,17 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
     structure = read_structure(network, data.input_shape)
-    fleet = Fleet.draw(scenario.fleet, experiment.catalogue, timing)
-    dealt = deal(scenario.dataset.partition, data.train_y[pool], len(fleet), learning.generator("partition"))
-    sizes = np.array([len(shard) for shard in dealt.shards], dtype=np.int64)
-    samples = sizes[np.arange(len(fleet)) % len(sizes)]
-    cost = CostModel(fleet, timing)
+    cost = CostModel(Fleet.draw(scenario.fleet, experiment.catalogue, timing), timing)
+    clients = None if data.clients is None else data.clients[pool]
+    speed = _speed(scenario, structure, cost, len(pool))
+    partition = scenario.dataset.partition
+    dealt = deal(partition, Pool(data.train_y[pool], clients), speed, learning.generator("partition"))
+    shards = tuple(dealt.shards[shard] for shard in dealt.shard_of)
+    samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
     notes = (*dealt.notes, *misfit_notes, *_untrained_layers(ledger))
-    return Parts(scenario, data, pool, held_back, dealt.shards, network, structure, cost, ledger, notes)
+    return Parts(scenario, data, pool, held_back, shards, network, structure, cost, ledger, notes)
 
 
 def _data_root(experiment: Experiment) -> Path | None:
@@ -139,13 +142,29 @@ def _optimizer(scenario: Scenario) -> Optimizer:
     return Sgd(momentum=training.momentum, weight_decay=training.weight_decay)
 
 
+def _local_work(scenario: Scenario) -> LocalWork:
+    training = scenario.training
+    epochs = training.epochs or (1 if training.steps is None else None)
+    return LocalWork(epochs, training.steps, training.batch_size)
+
+
+def _speed(
+    scenario: Scenario, structure: ModelStructure, cost: CostModel, pooled: int
+) -> NDArray[np.float64]:
+    """Expected visits per second of each device, [devices]: full model, equal share of the pool."""
+    devices = len(cost.fleet)
+    share = max(1, pooled // (scenario.dataset.partition.clients or devices))
+    full = Full().assign({}, structure, Context(device=0, visit=0, version=0, capacity=1.0))
+    charged = workload(structure, full, share, _local_work(scenario), _optimizer(scenario))
+    phases = cost.expected(charged, np.arange(devices))
+    return 1 / (phases.download_s + phases.compute_s + phases.upload_s)
+
+
 def _ledger(
     scenario: Scenario, structure: ModelStructure, cost: CostModel, samples: NDArray[np.int64]
 ) -> tuple[Ledger, list[str]]:
     """The books with a capacity for each device, and what there is to note about the fit."""
-    training = scenario.training
-    epochs = training.epochs or (1 if training.steps is None else None)
-    work = LocalWork(epochs, training.steps, training.batch_size)
+    work = _local_work(scenario)
     strategy = scenario.submodel
     ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
 

@@ -35,7 +35,7 @@ class Federation:
         trainer: runs the local training.
         aggregator: merges updates.
         evaluators: by prefix of the metric's name: "" for the held-out split.
-        shards: per shard, indices of its samples in the pool.
+        shards: per device, indices of its samples in the pool.
         streams: of the seed of learning.
         learning_rate: of a visit that starts from a version.
         weights: parameters and floating-point buffers of the current version.
@@ -88,7 +88,7 @@ class Federation:
         order = assignment.order
         base = self._bases[order.dispatch]
         trained, frozen = self._names[assignment.submodel.first_layer]
-        samples = self.shards[order.device % len(self.shards)]
+        samples = self.shards[order.device]
         return Job(
             params={name: base[name] for name in trained},
             frozen={name: base[name] for name in frozen},
