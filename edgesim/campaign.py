@@ -13,8 +13,9 @@ from typing import Any
 
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, Parts, Progress, execute, prepare
+from edgesim.experiment import Outcome, Progress, execute
 from edgesim.interrupts import deferred
+from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
 from edgesim.reports.comparison import Comparison

@@ -1,4 +1,4 @@
-"""From a scenario to its parts, and from the parts to a run: the one place that knows both halves."""
+"""From the parts of a scenario to a run: the one place where both halves meet."""
 
 from __future__ import annotations
 
@@ -6,202 +6,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from edgesim import registry
 from edgesim.aggregation._aggregator import Aggregator
-from edgesim.capacity import capacities, misfits
-from edgesim.datasets._dataset import Data
-from edgesim.datasets._partition import deal
-from edgesim.devices.cost import CostModel
-from edgesim.devices.fleet import Fleet
 from edgesim.errors import InputError, Problem
-from edgesim.learner import Workload
-from edgesim.models._structure import ModelStructure, read_structure
+from edgesim.parts import Parts
 from edgesim.rng import Streams
-from edgesim.scenario import Experiment, Scenario
+from edgesim.scenario import Scenario
 from edgesim.server.plan import EvaluationPlan, StopRule, Target
 from edgesim.server.server import Server
 from edgesim.simulation.engine import Observer, Simulation
-from edgesim.submodels._submodel import Context
-from edgesim.training.accounting import LocalWork
-from edgesim.training.cohorts import Execution, Samples, Trainer, has_batch_statistics
+from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
-from edgesim.training.ledger import Ledger
 from edgesim.training.objective import Objective
-from edgesim.training.optimizer import Adam, Optimizer, Sgd
-
-SHALLOW = 8  # networks with fewer convolutions than this gain from channels-last batches on a CPU
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Everything that a scenario names, built.
-
-    Attributes:
-        scenario: with the execution resolved.
-        data: the samples.
-        pool: indices of the training samples that are dealt to devices, [pool].
-        held_back: indices of the validation samples.
-        shards: per shard, positions in the pool.
-        network: the initialised model.
-        structure: of the model.
-        cost: with the fleet.
-        ledger: sub-models, workloads and capacities.
-        notes: what a reader of the results has to know.
-    """
-
-    scenario: Scenario
-    data: Data
-    pool: NDArray[np.int64]
-    held_back: NDArray[np.int64]
-    shards: tuple[NDArray[np.int64], ...]
-    network: nn.Module
-    structure: ModelStructure
-    cost: CostModel
-    ledger: Ledger
-    notes: tuple[str, ...]
-
-    @property
-    def fleet(self) -> Fleet:
-        """The devices."""
-        return self.cost.fleet
-
-
-def prepare(experiment: Experiment, *, download: bool = False) -> Parts:
-    """Build everything that a scenario names; nothing is trained and nothing written.
-
-    Raises:
-        InputError: data that are not there, a depth that the model does not have, ...: with its place.
-    """
-    try:
-        return _prepare(experiment, download)
-    except InputError as error:
-        raise experiment.placed(error) from error
-
-
-def _prepare(experiment: Experiment, download: bool) -> Parts:
-    scenario = experiment.scenario
-    learning, timing = Streams(scenario.seeds.learning), Streams(scenario.seeds.timing)
-    data = scenario.dataset.load(_data_root(experiment), download)
-    pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
-    network = _build_network(scenario, data, learning)
-    structure = read_structure(network, data.input_shape)
-    fleet = Fleet.draw(scenario.fleet, experiment.catalogue, timing)
-    dealt = deal(scenario.dataset.partition, data.train_y[pool], len(fleet), learning.generator("partition"))
-    sizes = np.array([len(shard) for shard in dealt.shards], dtype=np.int64)
-    samples = sizes[np.arange(len(fleet)) % len(sizes)]
-    cost = CostModel(fleet, timing)
-    ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
-    scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
-    return Parts(scenario, data, pool, held_back, dealt.shards, network, structure, cost, ledger, notes)
-
-
-def _data_root(experiment: Experiment) -> Path | None:
-    root = experiment.scenario.data_root
-    return None if root is None else experiment.path.parent / Path(root).expanduser()
-
-
-def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split 0..count-1 into the pool and the validation samples."""
-    if share == 0:
-        return np.arange(count), np.arange(0)
-    order = streams.generator("validation").permutation(count)
-    cut = round(count * share)
-    if not 0 < cut < count:
-        raise InputError(
-            Problem(f"of {count} samples leaves one side empty, got {share}", "dataset.validation")
-        )
-    return np.sort(order[cut:]), np.sort(order[:cut])
-
-
-def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Module:
-    seed = int(streams.bits("initialisation")) >> 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return scenario.model.build(data.input_shape, data.classes)
-
-
-def _optimizer(scenario: Scenario) -> Optimizer:
-    training = scenario.training
-    if training.optimizer == "adam":
-        return Adam(weight_decay=training.weight_decay)
-    return Sgd(momentum=training.momentum, weight_decay=training.weight_decay)
-
-
-def _ledger(
-    scenario: Scenario, structure: ModelStructure, cost: CostModel, samples: NDArray[np.int64]
-) -> tuple[Ledger, list[str]]:
-    """The books with a capacity for each device, and what there is to note about the fit."""
-    training = scenario.training
-    epochs = training.epochs or (1 if training.steps is None else None)
-    work = LocalWork(epochs, training.steps, training.batch_size)
-    strategy = scenario.submodel
-    ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
-
-    def workload_of(capacity: float, count: int) -> Workload:
-        submodel = strategy.assign({}, structure, Context(device=0, visit=0, version=0, capacity=capacity))
-        return ledger.workload_of(submodel, count)
-
-    ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
-    for capacity in np.unique(ledger.capacity):
-        workload_of(
-            float(capacity), int(samples[0])
-        )  # a capacity that the strategy refuses shows now
-    return ledger, misfits(strategy, structure, cost, samples, workload_of)
-
-
-def _untrained(ledger: Ledger) -> list[str]:
-    """What no device is given to train (algorithms 3.2)."""
-    strategy, structure = ledger.strategy, ledger.structure
-    submodels = {
-        strategy.assign({}, structure, Context(0, 0, 0, float(capacity)))
-        for capacity in np.unique(ledger.capacity)
-    }
-    deepest = min(submodel.first_layer for submodel in submodels)
-    if deepest > 0:
-        names = ", ".join(layer.name for layer in structure.layers[:deepest])
-        return [f"no device trains {names}: these layers keep their initial values"]
-    missed = 1 - ledger.covered_fraction(submodels)
-    return [f"no device trains {missed:.1%} of the parameters: they keep their initial values"] if missed else []
-
-
-def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelStructure) -> Any:
-    """Decide what the scenario leaves to `auto`: by a rule, so that the same scenario runs the same way."""
-    options = scenario.execution
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(Problem(f'is "{device}", but PyTorch finds no CUDA device here', "execution.device"))
-    convolutions = sum(layer.kind == "conv" for layer in structure.layers)
-    on_cpu = device == "cpu"
-    mode = options.mode
-    if mode == "auto":
-        alone = has_batch_statistics(network) or (on_cpu and convolutions > 0)
-        mode = "sequential" if alone else "stacked"
-    elif mode == "stacked" and has_batch_statistics(network):
-        raise InputError(
-            Problem("is stacked, but batch norm would see the padding; use sequential", "execution.mode")
-        )
-    layout = options.memory_format
-    if layout == "auto":
-        suited = on_cpu and mode == "sequential" and 0 < convolutions < SHALLOW
-        layout = "channels_last" if suited else "contiguous"
-    return options.model_copy(update={"device": device, "mode": mode, "memory_format": layout})
-
-
-# ------------------------------------------------------------------------------------------------- one run
 
 
 @dataclass(frozen=True)

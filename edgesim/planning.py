@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgesim.experiment import Parts, execute, federation, threads
+from edgesim.experiment import execute, federation, threads
 from edgesim.learner import Order, Workload
+from edgesim.parts import Parts
 from edgesim.submodels._submodel import Context
 
 _TRIAL_ROUNDS = 10

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from edgesim import registry, yaml_source
 from edgesim.devices.network import NetworkProfile
+from edgesim.devices.origin import Figure, weakest
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.document import open_document, shipped_names
 from edgesim.errors import InputError, did_you_mean
@@ -62,11 +63,14 @@ def json_schema(kind: str) -> dict[str, Any]:
     return header | TypeAdapter(kinds[kind]).json_schema()
 
 
-def catalogue(what: str | None) -> dict[str, dict[str, str]]:
+def catalogue(what: str | None) -> dict[str, dict[str, Any]]:
     """Names and what they are, by kind; one kind or all.
 
+    A device or a network is a mapping of its numbers, in the units of their names, and how they are known;
+    a number that is not known is None. Anything else is one line of text.
+
     Raises:
-        InputError: there is no such kind.
+        InputError: there is no such kind, or the file of a device or a network is wrong.
     """
     known = ("scenarios", "devices", "networks", *ROOMS)
     if what is not None and what not in known:
@@ -76,15 +80,53 @@ def catalogue(what: str | None) -> dict[str, dict[str, str]]:
     return {kind: _listed(kind) for kind in known if what in (None, kind)}
 
 
-def _listed(kind: str) -> dict[str, str]:
+def _listed(kind: str) -> dict[str, Any]:
     profiles = Catalogue()
     if kind == "scenarios":
         return {name: _question(open_document(name).path) for name in shipped_names()}
     if kind == "devices":
-        return {name: profiles.load(name).title for name in profiles.names()}
+        return {name: _device(profiles.load(name)) for name in profiles.names()}
     if kind == "networks":
-        return {name: profiles.network(name).title for name in profiles.network_names()}
+        return {name: _network(profiles.network(name)) for name in profiles.network_names()}
     return {name: _headline(registry.builtin(kind, name)) for name in registry.names(kind)}
+
+
+def _device(profile: DeviceProfile) -> dict[str, Any]:
+    """A device; `basis` is that of its compute seconds, `bases` those of the single numbers."""
+    figures: dict[str, Figure[float] | None] = {
+        "rate_flops": profile.compute.rate,
+        "step_overhead_s": profile.compute.step_overhead,
+        "memory_bytes": profile.memory,
+        "idle_w": profile.power.idle,
+        "active_w": profile.power.active,
+    }
+    return {
+        "title": profile.title,
+        "kind": profile.kind,
+        **{name: figure and figure.value for name, figure in figures.items()},
+        "network": profile.network,
+        "basis": profile.compute.basis,
+        "bases": {name: figure.basis for name, figure in figures.items() if figure},
+    }
+
+
+def _network(profile: NetworkProfile) -> dict[str, Any]:
+    """A network; its rates and its latency are medians over devices, `basis` is the weakest of them."""
+    origin = profile.origin
+    return {
+        "title": profile.title,
+        "downlink_bps": profile.downlink.quantile(0.5).item(),
+        "uplink_bps": profile.uplink.quantile(0.5).item(),
+        "latency_s": profile.latency.quantile(0.5).item(),
+        "jitter": profile.jitter,
+        "basis": weakest(origin.downlink.basis, origin.uplink.basis, origin.latency.basis),
+        "bases": {
+            "downlink_bps": origin.downlink.basis,
+            "uplink_bps": origin.uplink.basis,
+            "latency_s": origin.latency.basis,
+            "jitter": origin.jitter.basis,
+        },
+    }
 
 
 def _question(path: Path) -> str:

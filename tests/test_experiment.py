@@ -12,7 +12,8 @@ import pytest
 
 from edgesim.document import open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, execute, prepare
+from edgesim.experiment import Outcome, execute
+from edgesim.parts import prepare
 from edgesim.scenario import Experiment, resolve
 
 TWO_DEVICES = """\

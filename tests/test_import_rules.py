@@ -27,6 +27,7 @@ BOTH = [
     {"document", "sections", "progress", "interrupts"},
     {"scenario"},
     {"capacity", "validation"},
+    {"parts"},
     {"experiment"},
     {"planning"},
     {"profiling", "reports"},

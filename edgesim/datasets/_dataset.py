@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from edgesim.datasets._partition import Iid, Partition
 from edgesim.registry import component
@@ -18,7 +19,7 @@ from edgesim.registry import component
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """The samples of a data set, split as its publisher splits them.
+    """The samples of a data set, split as its publisher splits them unless the data set says otherwise.
 
     Attributes:
         train_x: training samples, float32 [n, *shape].
@@ -26,6 +27,7 @@ class Data:
         test_x: test samples, float32 [m, *shape].
         test_y: their classes, int64 [m].
         classes: number of classes.
+        clients: natural client of each training sample, int64 [n]; null where not known or not asked for.
     """
 
     train_x: NDArray[np.float32]
@@ -33,6 +35,7 @@ class Data:
     test_x: NDArray[np.float32]
     test_y: NDArray[np.int64]
     classes: int
+    clients: NDArray[np.int64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -47,6 +50,15 @@ def normalised(pixels: NDArray[np.uint8], mean: Sequence[float], std: Sequence[f
     x -= np.array(mean, np.float32)[:, None, None]
     x /= np.array(std, np.float32)[:, None, None]
     return x
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / os.path.expanduser(path)
+
+
+BesideScenario = Annotated[Path, AfterValidator(_beside)]
+"""A path in a scenario file, relative to its folder; absolute once validated, and so in run directories."""
 
 
 @component

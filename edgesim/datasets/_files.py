@@ -16,24 +16,24 @@ from edgesim.errors import InputError, Problem, RunFailed
 
 ENVIRONMENT = "EDGESIM_DATA"
 
-_REMEDY = (
-    f"set data_root, or the environment variable {ENVIRONMENT}, and use --download if they are to be fetched"
-)
-_REPLACE = "replace it by the published file, or delete it and run with --download"
+_REMEDY = f"set data_root, or the environment variable {ENVIRONMENT}"
+_REPLACE = "replace it by the published file, or delete it and run with --download where that can fetch it"
 
 _UNPACK = {".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """The files of a data set as torchvision lays them out.
+    """The files of a data set, laid out as torchvision does if it knows them.
 
     Attributes:
-        title: name of torchvision's class.
-        folder: where torchvision keeps the files, below its root.
+        title: name of torchvision's class, or of the data set where torchvision has none.
+        folder: where the files are kept, below a data folder.
         names: the files, unpacked.
-        packed: what a packed file ends with; such a file is as good.
+        packed: what a packed file ends with, which is as good; empty where there is no packed form.
         archive: one file beside the folder that holds them all, if there is such a thing.
+        fetched: whether torchvision can download them.
+        about: sentences for somebody who does not have them.
     """
 
     title: str
@@ -41,6 +41,8 @@ class Publication:
     names: tuple[str, ...]
     packed: str
     archive: str | None = None
+    fetched: bool = True
+    about: str = ""
 
 
 def find(published: Publication, root: Path | None, download: bool) -> dict[str, Path]:
@@ -52,12 +54,12 @@ def find(published: Publication, root: Path | None, download: bool) -> dict[str,
         download: whether torchvision may fetch what is missing, into the first of these folders.
 
     Raises:
-        InputError: they are nowhere, or there is no folder to download into.
+        InputError: they are nowhere, and cannot be downloaded or there is no folder to download into.
         RunFailed: the download failed.
     """
     bases = _bases(root)
     found = _look(published, bases)
-    if found is None and download:
+    if found is None and download and published.fetched:
         _download(published, bases)
         found = _look(published, bases)
     if found is None:
@@ -132,14 +134,11 @@ def _files_in(folder: Path, published: Publication) -> dict[str, Path]:
 
 
 def _absent(published: Publication, bases: Sequence[Path]) -> str:
-    archive = f", or {published.archive} beside that folder" if published.archive else ""
-    wanted = (
-        f"{', '.join(published.names)} (plain or {published.packed}) into {published.folder}/ "
-        f"below a data folder{archive}"
-    )
     if not bases:
+        fetch = ", and use --download if they are to be fetched" if published.fetched else ""
         return (
-            f"the files of {published.title} are needed and no data folder is given: {_REMEDY}. Put {wanted}"
+            f"the files of {published.title} are needed and no data folder is given: {_REMEDY}{fetch}. "
+            f"{_wanted(published)}"
         )
     looked = ", ".join(str(base) for base in bases)
     incomplete = [
@@ -147,10 +146,17 @@ def _absent(published: Publication, bases: Sequence[Path]) -> str:
         for folder in _candidates(bases, published.folder)
         if (found := _files_in(folder, published))
     ]
-    return (
-        f"the files of {published.title} are not in {looked}{''.join(incomplete)}. Put {wanted}, "
-        "or run with --download"
-    )
+    fetch = ", or run with --download" if published.fetched else ""
+    where = f"{looked}{''.join(incomplete)}"
+    return f"the files of {published.title} are not in {where}. {_wanted(published)}{fetch}"
+
+
+def _wanted(published: Publication) -> str:
+    """Which files to put where."""
+    forms = f" (plain or {published.packed})" if published.packed else ""
+    archive = f", or {published.archive} beside that folder" if published.archive else ""
+    files = f"{', '.join(published.names)}{forms}"
+    return f"{published.about}Put {files} into {published.folder}/ below a data folder{archive}"
 
 
 def _download(published: Publication, bases: Sequence[Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,13 @@ PACKED = ".gz"
 
 
 def load_idx(
-    title: str, unpacked_md5: Mapping[str, str], mean: float, std: float, root: Path | None, download: bool
+    title: str,
+    unpacked_md5: Mapping[str, str],
+    mean: float,
+    std: float,
+    root: Path | None,
+    download: bool,
+    clients: NDArray[np.int64] | None = None,
 ) -> Data:
     """A data set in MNIST's form, brightness from 0 to 1 and then normalised.
 
@@ -27,6 +34,7 @@ def load_idx(
         std: of the training brightness.
         root: see `Dataset.load`.
         download: see `Dataset.load`.
+        clients: natural client of each training sample, if known.
 
     Raises:
         InputError: the files are not there, or not the published ones.
@@ -44,11 +52,12 @@ def load_idx(
         test_x=normalised(arrays["t10k-images-idx3-ubyte"][:, None], [mean], [std]),
         test_y=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
         classes=10,
+        clients=clients,
     )
 
 
-def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
-    """The array of an IDX file, plain or packed.
+def read_idx(path: Path, md5: str) -> NDArray[Any]:
+    """The array of an IDX file, plain or packed, in the file's own number type.
 
     Args:
         path: the file.
@@ -65,5 +74,5 @@ def read_idx(path: Path, md5: str) -> NDArray[np.uint8]:
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "idx"
         plain.write_bytes(unpack(path, raw))
-        array: NDArray[np.uint8] = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+        array: NDArray[Any] = read_sn3_pascalvincent_tensor(str(plain)).numpy()
     return array

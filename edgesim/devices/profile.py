@@ -86,7 +86,7 @@ class DeviceProfile(Strict):
     """
 
     title: Text
-    kind: Literal["board", "phone", "accelerator board", "microcontroller"]
+    kind: Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
     compute: Compute
     memory: Figure[Bytes]
     power: Power = Power()

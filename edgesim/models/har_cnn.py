@@ -1,7 +1,7 @@
 """A small one-dimensional CNN for windows of sensor signals, such as those of UCI HAR (`uci_har`).
 
-The usual shape of networks for activity recognition: two stages of convolution over time and pooling, one hidden
-layer. Kernels of 5 samples are 0.1 s at UCI HAR's 50 Hz.
+The usual shape of networks for activity recognition: two stages of convolution over time and pooling, then a
+hidden layer. Kernels of 5 samples are 0.1 s at UCI HAR's 50 Hz.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""ResNet-18 (He et al. 2016), torchvision's, with a stem for small images and a norm fit for federated learning.
+"""ResNet-18 (He et al. 2016), torchvision's, with a stem for small images and a norm for federated learning.
 
-Batch norm's running averages do not survive the averaging of clients, so they are not kept: `group` normalises each
-sample by itself, in two groups per layer (Reddi et al., Adaptive Federated Optimization, 2021); `static_batch` is
-HeteroFL's static batch norm (Diao et al. 2021; algorithms 3.8), which uses the statistics of the batch and keeps none.
+Running averages of batch norm do not survive the averaging of clients. `group` normalises each sample alone,
+in two groups per layer (Reddi et al., Adaptive Federated Optimization, 2021); `static_batch` is HeteroFL's
+static batch norm (Diao et al. 2021; algorithms 3.8), which uses the statistics of the batch and keeps none.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LARGE = 64  # pixels of the shorter side from which on the stem is ImageNet's
 class ResNet18(Model):
     """Eight residual blocks (64, 128, 256, 512): 11 173 962 parameters on 3x32x32, 10 classes.
 
-    Below 64 pixels the stem is one 3x3 convolution; from there on ImageNet's 7x7 with stride 2 and pooling. It is as
-    wide as the images have channels, so that grey ones need no repeating.
+    Below 64 pixels the stem is one 3x3 convolution, from there on ImageNet's 7x7 with stride 2 and pooling.
+    It has as many channels as the images, so that grey ones need not be repeated.
 
     Attributes:
         norm: see above.
@@ -46,12 +46,12 @@ class ResNet18(Model):
         }
         network: nn.Module = resnet18(num_classes=classes, norm_layer=norm_layer[self.norm])
         channels, *sides = input_shape
-        if min(sides) < LARGE:
-            network.conv1 = nn.Conv2d(channels, 64, kernel_size=3, padding=1, bias=False)
-            network.maxpool = nn.Identity()
-        else:
-            network.conv1 = nn.Conv2d(channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        large = min(sides) >= LARGE
+        kernel, stride = (7, 2) if large else (3, 1)
+        network.conv1 = nn.Conv2d(channels, 64, kernel, stride, padding=kernel // 2, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+        if not large:
+            network.maxpool = nn.Identity()
         return network
 
     def _check(self, input_shape: tuple[int, ...]) -> None:
@@ -61,7 +61,7 @@ class ResNet18(Model):
         # The last maps are an eighth of the image, rounded up.
         if self.norm == "static_batch" and max(input_shape[1:]) <= 8:
             message = (
-                f"is static_batch, but images of shape {input_shape} end in maps of one pixel, over which a batch of "
-                "one sample has no statistics; use norm: group"
+                f"is static_batch, but images of shape {input_shape} end in maps of one pixel, over which a "
+                "batch of one sample has no statistics; use norm: group"
             )
             raise InputError(Problem(message, path="model.norm"))

@@ -43,6 +43,21 @@ def size(value_bytes: float | None) -> str:
     return _scaled(value_bytes, "B")
 
 
+def rate(value_flops: float | None) -> str:
+    """Floating-point operations per second: `36.4 GFLOP/s`."""
+    return _scaled(value_flops, "FLOP/s")
+
+
+def link_rate(value_bps: float | None) -> str:
+    """Bits per second: `118 Mbit/s`."""
+    return _scaled(value_bps, "bit/s")
+
+
+def power(value_w: float | None) -> str:
+    """Watts: `4.5 W`."""
+    return _scaled(value_w, "W")
+
+
 def energy(value_j: float | None) -> str:
     """Joules: `4.56 kJ`."""
     return _scaled(value_j, "J")

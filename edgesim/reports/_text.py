@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 
-MINIMUM_WIDTH = 130
+MINIMUM_WIDTH = 150
 
 
 def to_text(parts: Iterable[RenderableType], width: int | None = None) -> str:

@@ -38,7 +38,7 @@ class Federation:
         trainer: runs the local training.
         aggregator: merges updates.
         evaluators: by prefix of the metric's name: "" for the held-out split.
-        shards: per shard, indices of its samples in the pool.
+        shards: per device, indices of its samples in the pool.
         streams: of the seed of learning.
         learning_rate: of a visit that starts from a version.
         weights: parameters and floating-point buffers of the current version.
@@ -84,7 +84,7 @@ class Federation:
         order = assignment.order
         base = self._bases[order.dispatch]
         part = self._part(assignment.submodel)
-        samples = self.shards[order.device % len(self.shards)]
+        samples = self.shards[order.device]
         return Job(
             network=part.network,
             params=part.take(part.trained, base),
@@ -122,13 +122,12 @@ class Federation:
 
     def _present_classes(self, device: int) -> Tensor:
         """1 for each class that the device has samples of, else 0, [classes]."""
-        shard = device % len(self.shards)
-        if shard not in self._present:
-            labels = self.trainer.samples.y[torch.from_numpy(self.shards[shard])]
+        if device not in self._present:
+            labels = self.trainer.samples.y[torch.from_numpy(self.shards[device])]
             output = self.ledger.structure.layers[-1].output_elements
             present = torch.zeros(output, dtype=self.trainer.samples.x.dtype, device=labels.device)
-            self._present[shard] = present.index_fill_(0, labels, 1.0)
-        return self._present[shard]
+            self._present[device] = present.index_fill_(0, labels, 1.0)
+        return self._present[device]
 
     def _class_rows(self, device: int, params: Tensors) -> dict[str, Tensor]:
         """Masks that leave out the output rows of the classes that a device lacks (algorithms 3.8)."""

@@ -15,8 +15,9 @@ from torch.nn import functional
 from edgesim import yaml_source
 from edgesim.datasets._dataset import Data, Dataset
 from edgesim.document import Document
-from edgesim.experiment import Parts, federation, prepare, threads
+from edgesim.experiment import federation, threads
 from edgesim.learner import Order
+from edgesim.parts import Parts, prepare
 from edgesim.registry import component
 from edgesim.scenario import resolve
 

@@ -1,4 +1,4 @@
-"""What every model must do, built for grey and for coloured images."""
+"""What every model must do, built for grey images, coloured images and signals, if it takes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgesim import registry
+from edgesim.errors import InputError
 from edgesim.models._model import Model
 from edgesim.models._structure import read_structure
 from tests.contract._examples import example
@@ -16,14 +17,39 @@ from tests.contract._examples import example
 CLASSES = 6
 
 
-@pytest.fixture(params=registry.names("models"))
-def model(request: pytest.FixtureRequest) -> Model:
-    return example(registry.builtin("models", request.param))
+SHAPES = [(1, 8, 8), (3, 32, 32), (9, 128)]
 
 
-@pytest.fixture(params=[(1, 8, 8), (3, 32, 32)], ids=str)
-def shape(request: pytest.FixtureRequest) -> tuple[int, ...]:
+def takes(model: Model, shape: tuple[int, ...]) -> bool:
+    try:
+        model.build(shape, CLASSES)
+    except InputError:
+        return False
+    return True
+
+
+MODELS = {name: example(registry.builtin("models", name)) for name in registry.names("models")}
+TAKEN = [(name, shape) for name, model in MODELS.items() for shape in SHAPES if takes(model, shape)]
+
+
+@pytest.fixture(params=TAKEN, ids=str)
+def taken(request: pytest.FixtureRequest) -> tuple[str, tuple[int, ...]]:
     return request.param
+
+
+@pytest.fixture
+def model(taken: tuple[str, tuple[int, ...]]) -> Model:
+    return MODELS[taken[0]]
+
+
+@pytest.fixture
+def shape(taken: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:
+    return taken[1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_takes_images_or_signals(name: str) -> None:
+    assert any(takes(MODELS[name], shape) for shape in SHAPES)
 
 
 def test_it_is_a_frozen_component(model: Model) -> None:

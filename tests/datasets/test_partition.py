@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from edgesim.datasets import _partition
 from edgesim.datasets._partition import (
     Dirichlet,
     Iid,
     LabelsPerClient,
+    Natural,
     Partition,
+    Pool,
     Shards,
-    deal,
 )
 from edgesim.errors import InputError
 from edgesim.rng import Streams
@@ -24,6 +26,11 @@ LABELS = np.repeat(np.arange(10), 60)
 
 def stream(seed=0):
     return Streams(seed).generator("partition")
+
+
+def deal(rule, labels, devices, generator, clients=None):
+    """Deal to devices that are all equally fast."""
+    return _partition.deal(rule, Pool(labels, clients), np.ones(devices), generator)
 
 
 def counts(dealt, labels=LABELS):
@@ -149,7 +156,57 @@ def test_more_clients_than_samples_draw_with_replacement_under_iid_and_it_is_sai
 def test_fewer_shards_than_devices_go_round():
     dealt = deal(Iid(clients=3), LABELS, 7, stream())
     assert len(dealt.shards) == 3
-    assert [dealt.samples_of(device) is dealt.shards[device % 3] for device in range(7)] == [True] * 7
+    assert dealt.shard_of.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert dealt.samples_of(4) is dealt.shards[1]
+
+
+WRITERS = np.array([7, 2, 7, 9, 2, 7])  # of six samples
+
+
+def test_each_natural_client_is_a_shard_with_its_samples_in_their_order():
+    dealt = deal(Natural(), np.arange(6), 3, stream(), WRITERS)
+    assert sorted(shard.tolist() for shard in dealt.shards) == [[0, 2, 5], [1, 4], [3]]
+    assert dealt.notes == ()
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.data())
+def test_natural_shards_are_distinct_clients_drawn_from_the_stream(writers, data):
+    writers = np.array(writers)
+    clients = data.draw(st.integers(1, np.unique(writers).size))
+    dealt = deal(Natural(), np.zeros_like(writers), clients, stream(), writers)
+    owners = [set(writers[shard]) for shard in dealt.shards]
+    assert all(len(owner) == 1 for owner in owners)
+    assert len(set.union(*owners)) == clients
+    assert all(shard.size == (writers == writers[shard[0]]).sum() for shard in dealt.shards)
+
+
+def test_fewer_devices_than_natural_clients_take_the_first_of_a_drawn_order():
+    def drawn(devices, seed):
+        shards = deal(Natural(), np.zeros(50), devices, stream(seed), np.arange(50)).shards
+        return [int(shard[0]) for shard in shards]
+
+    assert drawn(10, seed=0) == drawn(50, seed=0)[:10] != drawn(10, seed=1)
+
+
+def test_natural_clients_that_take_no_part_are_said():
+    dealt = deal(Natural(), np.arange(6), 2, stream(), np.array([0, 0, 1, 1, 2, 2]))
+    assert dealt.notes == ("natural: 2 of 3 clients take part, with 4 of 6 samples",)
+
+
+def test_more_devices_than_natural_clients_may_share_them_if_that_is_asked_for():
+    dealt = deal(Natural(clients=3), np.arange(6), 5, stream(), WRITERS)
+    assert dealt.shard_of.tolist() == [0, 1, 2, 0, 1]
+    with pytest.raises(
+        InputError, match=r"natural has 3 clients, but 5 are wanted; use at most 3 devices, or set"
+    ):
+        deal(Natural(), np.arange(6), 5, stream(), WRITERS)
+
+
+def test_natural_needs_to_know_whose_each_sample_is():
+    with pytest.raises(
+        InputError, match=r"dataset\.partition: natural goes by whose each sample is, and this data"
+    ):
+        deal(Natural(), LABELS, 5, stream())
 
 
 @pytest.mark.parametrize(
@@ -188,6 +245,7 @@ def test_what_does_not_exist_is_refused_with_the_remedy(rule, clients, message):
         ({"name": "dirichlet", "alpha": 0.3}, Dirichlet(alpha=0.3)),
         ({"name": "labels_per_client", "labels": 2}, LabelsPerClient(labels=2)),
         ("shards", Shards(per_client=2)),
+        ({"name": "natural", "coupling": "slow_have_more"}, Natural(coupling="slow_have_more")),
     ],
 )
 def test_partitions_have_the_names_of_scenario_files(written, rule):
@@ -195,7 +253,13 @@ def test_partitions_have_the_names_of_scenario_files(written, rule):
 
 
 @pytest.mark.parametrize(
-    "written", ["dirichlet", {"name": "dirichlet", "alpha": 0}, {"name": "shards", "size": 2}]
+    "written",
+    [
+        "dirichlet",
+        {"name": "dirichlet", "alpha": 0},
+        {"name": "shards", "size": 2},
+        {"name": "iid", "coupling": "x"},
+    ],
 )
 def test_parameters_that_make_no_partition_are_refused(written):
     with pytest.raises(ValidationError):

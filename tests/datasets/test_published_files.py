@@ -14,9 +14,11 @@ import pytest
 from edgesim.datasets import cifar10
 from edgesim.datasets._files import Publication, find, read, unpack, verify
 from edgesim.datasets._idx import read_idx
+from edgesim.datasets._partition import Natural
 from edgesim.datasets.cifar10 import Cifar10, read_batch
 from edgesim.datasets.fashion_mnist import FashionMnist
 from edgesim.datasets.mnist import Mnist
+from edgesim.datasets.uci_har import UciHar
 from edgesim.errors import InputError, RunFailed
 
 # Two images of 2x3 pixels: magic (unsigned bytes, 3 dimensions), the three sizes, the pixels.
@@ -160,11 +162,34 @@ def test_absent_files_are_listed_with_their_place_and_the_flag(tmp_path):
     )
 
 
-@pytest.mark.parametrize("dataset", [Mnist(), FashionMnist(), Cifar10()])
+@pytest.mark.parametrize("dataset", [Mnist(), FashionMnist(), Cifar10(), UciHar()])
 @pytest.mark.parametrize("download", [False, True])
 def test_without_any_folder_the_user_is_told_how_to_give_one(dataset, download):
     with pytest.raises(InputError, match="set data_root, or the environment variable EDGESIM_DATA"):
         dataset.load(None, download)
+
+
+def test_writers_that_are_absent_are_explained(tmp_path):
+    with pytest.raises(InputError) as caught:
+        Mnist(partition=Natural()).load(tmp_path, download=False)
+    assert str(caught.value) == (
+        f"dataset: the files of QMNIST are not in {tmp_path}. They say who wrote each digit, which the "
+        "partition natural goes by. Put qmnist-train-labels-idx2-int (plain or .gz) into QMNIST/raw/ below a "
+        "data folder, or qmnist-train-labels-idx2-int.gz beside that folder, or run with --download"
+    )
+
+
+def test_what_cannot_be_downloaded_is_said_so(tmp_path):
+    with pytest.raises(InputError) as caught:
+        UciHar().load(tmp_path, download=True)
+    assert str(caught.value) == (
+        f"dataset: the files of UCI HAR are not in {tmp_path}. edgesim cannot download uci_har_inertial.npz "
+        "(md5 a4cc431105a724d15656a0871833d70a); the data set `files` reads windows of your own. Put "
+        "uci_har_inertial.npz into uci-har/ below a data folder"
+    )
+    write(tmp_path / "uci-har/uci_har_inertial.npz")
+    with pytest.raises(InputError, match=r"uci_har_inertial\.npz: has md5 \w{32}, expected a4cc4311"):
+        UciHar().load(tmp_path, download=False)
 
 
 def test_a_download_that_fails_fails_the_run(tmp_path):

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edgesim import shipped
-from edgesim.devices.network import NetworkOrigin, NetworkProfile
-from edgesim.devices.origin import Figure, weakest
+from edgesim.devices.network import NetworkProfile
+from edgesim.devices.origin import weakest
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.errors import EdgesimError, InputError
 
@@ -17,42 +17,6 @@ Make = Callable[..., Catalogue]
 
 def _reread(value: DeviceProfile | NetworkProfile) -> Any:
     return type(value).model_validate_json(json.dumps(value.model_dump(mode="json")))
-
-
-def test_shipped_profiles_and_networks_are_these() -> None:
-    assert SHIPPED.names() == (
-        "jetson-orin-nano",
-        "pixel-6",
-        "raspberry-pi-3",
-        "raspberry-pi-4",
-        "renesas-ek-ra8d1",
-    )
-    assert SHIPPED.network_names() == ("lte", "wifi")
-
-
-@pytest.mark.parametrize("name", SHIPPED.names())
-def test_shipped_profile_is_plausible_and_has_origins(name: str) -> None:
-    profile = SHIPPED.load(name)
-    compute, power = profile.compute, profile.power
-    assert 1e8 <= compute.rate.value <= 1e13
-    assert 1e-5 <= compute.step_overhead.value <= 0.5
-    assert 2**18 <= profile.memory.value <= 2**37
-    figures: list[Figure[Any] | None] = [compute.rate, compute.step_overhead, compute.jitter, profile.memory]
-    for figure in (*figures, power.idle, power.active):
-        assert figure is None or (figure.low <= figure.value <= figure.high and len(figure.source) > 10)
-    if power.idle and power.active:
-        assert 0.01 <= power.idle.value < power.active.value <= 100
-    assert profile.network in SHIPPED.network_names()
-
-
-@pytest.mark.parametrize("name", SHIPPED.network_names())
-def test_shipped_network_is_plausible_and_has_origins(name: str) -> None:
-    network = SHIPPED.network(name)
-    assert 1e6 <= network.uplink.quantile(0.5) <= network.downlink.quantile(0.5) <= 1e9
-    assert 1e-4 <= network.latency.quantile(0.5) <= 0.5
-    assert 0 < network.jitter < 1
-    for name_of_number in NetworkOrigin.model_fields:
-        assert len(getattr(network.origin, name_of_number).source) > 10
 
 
 @pytest.mark.parametrize("name", SHIPPED.names())
@@ -122,7 +86,10 @@ def test_wrong_profile_is_reported_with_its_line(
 def test_unknown_profile_names_the_nearest_and_says_how_many_there_are() -> None:
     with pytest.raises(InputError) as caught:
         SHIPPED.load("pixel6")
-    assert str(caught.value) == 'no device profile "pixel6"; did you mean "pixel-6"? (device_profiles/ has 5)'
+    known = len(SHIPPED.names())
+    assert str(caught.value) == (
+        f'no device profile "pixel6"; did you mean "pixel-6"? (device_profiles/ has {known})'
+    )
 
 
 @pytest.mark.parametrize("name", ["../pixel-6", "networks/wifi", "/etc/passwd", ""])

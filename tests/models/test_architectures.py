@@ -9,8 +9,10 @@ import torch
 from edgesim import registry
 from edgesim.errors import InputError
 from edgesim.models.fedavg_cnn import FedAvgCnn
+from edgesim.models.har_cnn import HarCnn
 from edgesim.models.lenet import LeNet
 from edgesim.models.mlp import Mlp
+from edgesim.models.resnet18 import ResNet18
 
 SHAPES = [(1, 1, 1), (1, 8, 8), (1, 28, 28), (3, 32, 32), (2, 9, 40)]
 
@@ -60,10 +62,68 @@ def test_a_pool_that_would_leave_nothing_is_skipped():
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", registry.names("models"))
-def test_every_model_gives_one_output_per_class(name, shape):
-    network = registry.builtin("models", name)().build(shape, 7)
+@pytest.mark.parametrize("model", [Mlp(), FedAvgCnn(), LeNet(), ResNet18()], ids=registry.name_of)
+def test_models_for_images_fit_whatever_a_data_set_brings(model, shape):
+    network = model.build(shape, 7)
     assert network(torch.zeros(3, *shape)).shape == (3, 7)
+
+
+def test_the_cnn_for_signals_has_the_size_that_it_states():
+    counts = trained_layers(HarCnn().build((9, 128), 6))
+    assert counts == {"conv1": 1_472, "conv2": 10_304, "fc1": 262_272, "fc2": 774}
+    assert sum(counts.values()) == 274_822
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (9, 128), (3, 33)], ids=str)
+def test_the_cnn_for_signals_fits_any_length(shape):
+    assert HarCnn().build(shape, 6)(torch.zeros(3, *shape)).shape == (3, 6)
+
+
+@pytest.mark.parametrize("norm", ["group", "static_batch"])
+def test_resnet18_has_its_published_size(norm):
+    # torchvision's for ImageNet has 11 689 512: 1000 classes for our 10, and a stem of 7x7 for our 3x3.
+    network = ResNet18(norm=norm).build((3, 32, 32), 10)
+    assert sum(p.numel() for p in network.parameters()) == 11_689_512 - 990 * 513 - 64 * 3 * (49 - 9)
+
+
+def test_resnet18_keeps_no_statistics():
+    for norm in ("group", "static_batch"):
+        assert not list(ResNet18(norm=norm).build((3, 32, 32), 10).buffers())
+
+
+def test_static_batch_norm_uses_the_statistics_of_the_batch_in_evaluation_too():
+    network = ResNet18(norm="static_batch").build((1, 16, 16), 4).eval()
+    images = torch.rand(4, 1, 16, 16)
+    with torch.no_grad():
+        assert not torch.allclose(network(images)[:2], network(images[:2]), atol=1e-3)
+
+
+def test_group_norm_treats_every_sample_by_itself():
+    network = ResNet18().build((1, 16, 16), 4)
+    images = torch.rand(4, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(network(images)[:2], network(images[:2]), atol=1e-5)
+    groups = {module.num_groups for module in network.modules() if isinstance(module, torch.nn.GroupNorm)}
+    assert groups == {2}
+
+
+@pytest.mark.parametrize(("side", "final"), [(32, 4), (63, 8), (64, 2)])
+def test_resnet18_takes_the_stem_of_imagenet_from_64_pixels_on(side, final):
+    network = ResNet18().build((3, side, side), 10)
+    assert network.conv1.kernel_size == ((7, 7) if side >= 64 else (3, 3))
+    maps = []
+    network.layer4.register_forward_hook(lambda *call: maps.append(call[2].shape))
+    network(torch.zeros(1, 3, side, side))
+    assert maps == [(1, 512, final, final)]
+
+
+def test_static_batch_norm_refuses_images_that_end_in_one_pixel():
+    with pytest.raises(
+        InputError, match=r"model\.norm: is static_batch, but images of shape \(1, 8, 8\) end in"
+    ):
+        ResNet18(norm="static_batch").build((1, 8, 8), 10)
+    network = ResNet18(norm="static_batch").build((1, 8, 9), 10)
+    assert network(torch.rand(1, 1, 8, 9)).shape == (1, 10)
 
 
 def test_an_mlp_takes_samples_of_any_shape_and_may_have_no_hidden_layer():
@@ -72,7 +132,14 @@ def test_an_mlp_takes_samples_of_any_shape_and_may_have_no_hidden_layer():
     assert network(torch.zeros(2, 9, 128)).shape == (2, 6)
 
 
-@pytest.mark.parametrize("model", [FedAvgCnn(), LeNet()])
+def test_the_cnn_for_signals_refuses_images():
+    with pytest.raises(
+        InputError, match=r"needs signals \[channels, time\], got samples of shape \(1, 28, 28\)"
+    ):
+        HarCnn().build((1, 28, 28), 6)
+
+
+@pytest.mark.parametrize("model", [FedAvgCnn(), LeNet(), ResNet18()])
 def test_a_convolutional_model_refuses_samples_that_are_no_images(model):
     with pytest.raises(
         InputError, match=r"needs images \[channels, height, width\], got samples of shape \(561,\)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgesim.errors import RunFailed
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.models.fedavg_cnn import FedAvgCnn
+from edgesim.models.har_cnn import HarCnn
 from edgesim.models.lenet import LeNet
 from edgesim.models.mlp import Mlp
+from edgesim.models.resnet18 import ResNet18
 
 IMAGE = (1, 28, 28)
 
@@ -125,6 +128,7 @@ NETWORKS = {
     "lenet": (LeNet().build(IMAGE, 10), IMAGE),
     "fedavg_cnn": (FedAvgCnn().build(IMAGE, 10), IMAGE),
     "residual": (Residual(), (1, 4, 4)),
+    "har_cnn": (HarCnn().build((9, 128), 6), (9, 128)),
 }
 
 
@@ -133,6 +137,27 @@ def test_counted_operations_are_those_that_torch_counts_at_every_depth(name: str
     network, shape = NETWORKS[name]
     structure = read_structure(network, shape)
     for first in range(len(structure.layers)):
+        forward, backward = measured_macs(network, shape, structure.trained_tensors(first))
+        assert (structure.forward_macs, structure.backward_macs(first)) == (forward, backward)
+
+
+@pytest.mark.parametrize("norm", ["group", "static_batch"])
+def test_resnet18_is_a_stem_sixteen_convolutions_three_projections_and_a_head(
+    norm: Literal["group", "static_batch"],
+) -> None:
+    network, shape = ResNet18(norm=norm).build((3, 10, 10), 10), (3, 10, 10)
+    structure = read_structure(network, shape)
+    layers = structure.layers
+    assert [layer.kind for layer in layers] == ["conv"] * 20 + ["linear"]
+    assert layers[0].tensors == ("conv1.weight", "bn1.weight", "bn1.bias")
+    first, second, projection = layers[5:8]
+    assert [layer.name for layer in (first, second)] == ["layer2.0.conv1", "layer2.0.conv2"]
+    assert projection.name == "layer2.0.downsample.0"
+    assert projection.tensors[1:] == ("layer2.0.downsample.1.weight", "layer2.0.downsample.1.bias")
+    assert set(projection.upstream) == set(range(5))  # the stem and both blocks before, not its own branch
+    assert not any(layer.buffers for layer in layers)
+    # Trained from the head, from a projection, and as a whole.
+    for first in (20, 7, 0):
         forward, backward = measured_macs(network, shape, structure.trained_tensors(first))
         assert (structure.forward_macs, structure.backward_macs(first)) == (forward, backward)
 

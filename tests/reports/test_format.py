@@ -42,6 +42,12 @@ def test_bytes_have_decimal_prefixes(value_bytes: float | None, shown: str) -> N
     assert _format.size(value_bytes) == shown
 
 
+def test_rates_links_and_powers_have_their_units() -> None:
+    assert [_format.rate(value) for value in (None, 2.8e7, 1.86e12)] == ["-", "28 MFLOP/s", "1.86 TFLOP/s"]
+    assert [_format.link_rate(value) for value in (None, 8.9e5, 1.176e8)] == ["-", "890 kbit/s", "118 Mbit/s"]
+    assert [_format.power(value) for value in (None, 0.05, 46.7)] == ["-", "0.05 W", "46.7 W"]
+
+
 def test_unknown_energy_is_a_dash_and_not_zero() -> None:
     assert [_format.energy(value) for value in (None, 0.0, 4560.0)] == ["-", "0 J", "4.56 kJ"]
 

@@ -1,0 +1,207 @@
+"""Everything that a scenario names, built: data, model, fleet, and the books with every capacity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from edgesim.capacity import capacities, misfits
+from edgesim.datasets._dataset import Data
+from edgesim.datasets._partition import Pool, deal
+from edgesim.devices.cost import CostModel
+from edgesim.devices.fleet import Fleet
+from edgesim.errors import InputError, Problem
+from edgesim.learner import Workload
+from edgesim.models._structure import ModelStructure, read_structure
+from edgesim.rng import Streams
+from edgesim.scenario import Experiment, Scenario
+from edgesim.submodels._submodel import Context
+from edgesim.submodels.full import Full
+from edgesim.training.accounting import LocalWork, workload
+from edgesim.training.cohorts import has_batch_statistics
+from edgesim.training.ledger import Ledger
+from edgesim.training.optimizer import Adam, Optimizer, Sgd
+
+SHALLOW = 8  # networks with fewer convolutions than this gain from channels-last batches on a CPU
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything that a scenario names, built.
+
+    Attributes:
+        scenario: with the execution resolved.
+        data: the samples.
+        pool: indices of the training samples that are dealt to devices, [pool].
+        held_back: indices of the validation samples.
+        shards: per device, positions in the pool; devices may share a shard.
+        network: the initialised model.
+        structure: of the model.
+        cost: with the fleet.
+        ledger: sub-models, workloads and capacities.
+        notes: what a reader of the results has to know.
+    """
+
+    scenario: Scenario
+    data: Data
+    pool: NDArray[np.int64]
+    held_back: NDArray[np.int64]
+    shards: tuple[NDArray[np.int64], ...]
+    network: nn.Module
+    structure: ModelStructure
+    cost: CostModel
+    ledger: Ledger
+    notes: tuple[str, ...]
+
+    @property
+    def fleet(self) -> Fleet:
+        """The devices."""
+        return self.cost.fleet
+
+
+def prepare(experiment: Experiment, *, download: bool = False) -> Parts:
+    """Build everything that a scenario names; nothing is trained and nothing written.
+
+    Raises:
+        InputError: data that are not there, a depth that the model does not have, ...: with its place.
+    """
+    try:
+        return _prepare(experiment, download)
+    except InputError as error:
+        raise experiment.placed(error) from error
+
+
+def _prepare(experiment: Experiment, download: bool) -> Parts:
+    scenario = experiment.scenario
+    learning, timing = Streams(scenario.seeds.learning), Streams(scenario.seeds.timing)
+    data = scenario.dataset.load(_data_root(experiment), download)
+    pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
+    network = _build_network(scenario, data, learning)
+    structure = read_structure(network, data.input_shape)
+    cost = CostModel(Fleet.draw(scenario.fleet, experiment.catalogue, timing), timing)
+    clients = None if data.clients is None else data.clients[pool]
+    speed = _speed(scenario, structure, cost, len(pool))
+    partition = scenario.dataset.partition
+    dealt = deal(partition, Pool(data.train_y[pool], clients), speed, learning.generator("partition"))
+    shards = tuple(dealt.shards[shard] for shard in dealt.shard_of)
+    samples = np.array([len(shard) for shard in shards], dtype=np.int64)
+    ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
+    scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
+    notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
+    return Parts(scenario, data, pool, held_back, shards, network, structure, cost, ledger, notes)
+
+
+def _data_root(experiment: Experiment) -> Path | None:
+    root = experiment.scenario.data_root
+    return None if root is None else experiment.path.parent / Path(root).expanduser()
+
+
+def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split 0..count-1 into the pool and the validation samples."""
+    if share == 0:
+        return np.arange(count), np.arange(0)
+    order = streams.generator("validation").permutation(count)
+    cut = round(count * share)
+    if not 0 < cut < count:
+        raise InputError(
+            Problem(f"of {count} samples leaves one side empty, got {share}", "dataset.validation")
+        )
+    return np.sort(order[cut:]), np.sort(order[:cut])
+
+
+def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Module:
+    seed = int(streams.bits("initialisation")) >> 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return scenario.model.build(data.input_shape, data.classes)
+
+
+def _optimizer(scenario: Scenario) -> Optimizer:
+    training = scenario.training
+    if training.optimizer == "adam":
+        return Adam(weight_decay=training.weight_decay)
+    return Sgd(momentum=training.momentum, weight_decay=training.weight_decay)
+
+
+def _local_work(scenario: Scenario) -> LocalWork:
+    training = scenario.training
+    epochs = training.epochs or (1 if training.steps is None else None)
+    return LocalWork(epochs, training.steps, training.batch_size)
+
+
+def _speed(
+    scenario: Scenario, structure: ModelStructure, cost: CostModel, pooled: int
+) -> NDArray[np.float64]:
+    """Expected visits per second of each device, [devices]: full model, equal share of the pool."""
+    devices = len(cost.fleet)
+    share = max(1, pooled // (scenario.dataset.partition.clients or devices))
+    full = Full().assign({}, structure, Context(device=0, visit=0, version=0, capacity=1.0))
+    work, optimizer = _local_work(scenario), _optimizer(scenario)
+    charged = workload(structure, full, share, work, optimizer, structure.parameters)
+    phases = cost.expected(charged, np.arange(devices))
+    return 1 / (phases.download_s + phases.compute_s + phases.upload_s)
+
+
+def _ledger(
+    scenario: Scenario, structure: ModelStructure, cost: CostModel, samples: NDArray[np.int64]
+) -> tuple[Ledger, list[str]]:
+    """The books with a capacity for each device, and what there is to note about the fit."""
+    work = _local_work(scenario)
+    strategy = scenario.submodel
+    ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
+
+    def workload_of(capacity: float, count: int) -> Workload:
+        submodel = strategy.assign({}, structure, Context(device=0, visit=0, version=0, capacity=capacity))
+        return ledger.workload_of(submodel, count)
+
+    ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
+    for capacity in np.unique(ledger.capacity):
+        workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses shows now
+    return ledger, misfits(strategy, structure, cost, samples, workload_of)
+
+
+def _untrained(ledger: Ledger) -> list[str]:
+    """What no device is given to train (algorithms 3.2)."""
+    strategy, structure = ledger.strategy, ledger.structure
+    submodels = {
+        strategy.assign({}, structure, Context(0, 0, 0, float(capacity)))
+        for capacity in np.unique(ledger.capacity)
+    }
+    deepest = min(submodel.first_layer for submodel in submodels)
+    if deepest > 0:
+        names = ", ".join(layer.name for layer in structure.layers[:deepest])
+        return [f"no device trains {names}: these layers keep their initial values"]
+    missed = 1 - ledger.covered_fraction(submodels)
+    note = f"no device trains {missed:.1%} of the parameters: they keep their initial values"
+    return [note] if missed else []
+
+
+def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelStructure) -> Any:
+    """Decide what the scenario leaves to `auto`: by a rule, so that the same scenario runs the same way."""
+    options = scenario.execution
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(Problem(f'is "{device}", but PyTorch finds no CUDA device here', "execution.device"))
+    convolutions = sum(layer.kind == "conv" for layer in structure.layers)
+    on_cpu = device == "cpu"
+    mode = options.mode
+    if mode == "auto":
+        alone = has_batch_statistics(network) or (on_cpu and convolutions > 0)
+        mode = "sequential" if alone else "stacked"
+    elif mode == "stacked" and has_batch_statistics(network):
+        raise InputError(
+            Problem("is stacked, but batch norm would see the padding; use sequential", "execution.mode")
+        )
+    layout = options.memory_format
+    if layout == "auto":
+        suited = on_cpu and mode == "sequential" and 0 < convolutions < SHALLOW
+        layout = "channels_last" if suited else "contiguous"
+    return options.model_copy(update={"device": device, "mode": mode, "memory_format": layout})
