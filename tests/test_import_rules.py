@@ -47,7 +47,7 @@ ROWS = {"bottom": BOTTOM, "results": RESULTS, "timing": TIMING, "learning": LEAR
 LEARNS = set().union(*LEARNING)
 HOMES = {
     "simpy": {"simulation"},
-    "torch": {*LEARNS, "experiment", "profiling"},
+    "torch": {*LEARNS, "parts", "experiment", "profiling"},
     "torchvision": LEARNS,
     "onnxruntime": {"profiling"},
     "pandas": {"results", "reports", "devices"},
