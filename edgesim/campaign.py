@@ -16,7 +16,7 @@ from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Parts, execute, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
-from edgesim.reports.comparison import Comparison
+from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.directory import RunDirectory
@@ -24,7 +24,9 @@ from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
+from edgesim.retiming import RETIMED_FROM, Recording, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
+from edgesim.sensitivity import assess
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Options:
         overwrite: replace run directories that exist.
         download: fetch missing data sets.
         quiet: no progress.
+        sensitivity: draws of a comparison's sensitivity; none is worked out where it is 0.
     """
 
     out: Path
@@ -46,6 +49,7 @@ class Options:
     overwrite: bool = False
     download: bool = False
     quiet: bool = False
+    sensitivity: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def compare_scenario(
             paths = [_run_shown(task, shown)[0] for task in tasks]
         else:
             paths = _run_in_processes(tasks, workers, shown)
-    comparison = compare_results([read_run(path) for path in paths])
+    comparison = compare_runs(paths, options, beside=document.path.parent)
     write_comparison(comparison, paths[0].parent)
     return comparison
 
@@ -130,9 +134,52 @@ def finished_runs(names: Sequence[str]) -> list[Path]:
     return found
 
 
-def compare_runs(paths: Sequence[Path]) -> Comparison:
-    """Compare runs that are finished already."""
-    return compare_results([read_run(path) for path in paths])
+def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = None) -> Comparison:
+    """Compare runs that are finished already.
+
+    Args:
+        paths: their directories.
+        options: of which the number of draws counts, and whether data may be fetched for them.
+        beside: folder of their scenario file; each run's own where absent.
+
+    Raises:
+        InputError: they cannot be compared, or not be re-timed.
+    """
+    runs = [read_run(path) for path in paths]
+    comparison = compare_results(runs)
+    if not options.sensitivity:
+        return comparison
+    recordings: dict[str, list[Recording]] = {}
+    for name, path in zip(variant_names(runs), paths, strict=True):
+        recordings.setdefault(name, []).append(record(path, beside, download=options.download))
+    return replace(comparison, sensitivity=assess(recordings, options.sensitivity))
+
+
+def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
+    """Fold a finished run again under overrides of its timing, into a directory of its own.
+
+    Raises:
+        InputError: the run's weights depend on time, or an override concerns learning; nothing was written.
+        RunFailed: the run could not be completed.
+    """
+    recording = record(source, download=options.download)
+    experiment, parts = rescheduled(recording, options.overrides)
+    path = _directory(experiment, options)
+    RunDirectory.check(path, overwrite=options.overwrite)
+    before = recording.result.manifest
+    header = manifest(
+        scenario=before["scenario"],
+        variant=before["variant"],
+        seed=parts.scenario.seeds.model_dump(),
+        device=before["device"],
+        timing_only=before["timing_only"],
+    )
+    header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
+    outcome = replay(recording, parts)
+    result = _result(parts, outcome, header)
+    with RunDirectory(path, header, overwrite=options.overwrite) as directory:
+        directory.finish(result)
+    return path, replace(result, manifest={**header, "status": "finished"})
 
 
 def plan_scenario(name: str, variant: str | None, seed: int | None, options: Options) -> list[VariantPlan]:

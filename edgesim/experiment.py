@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from edgesim.datasets._partition import deal
 from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import Fleet
 from edgesim.errors import InputError, Problem
-from edgesim.learner import Workload
+from edgesim.learner import Learner, Workload
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.scenario import Experiment, Scenario
@@ -155,9 +155,7 @@ def _ledger(
 
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
     for capacity in np.unique(ledger.capacity):
-        workload_of(
-            float(capacity), int(samples[0])
-        )  # a capacity that the strategy refuses shows now
+        workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses shows now
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
 
 
@@ -173,7 +171,9 @@ def _untrained(ledger: Ledger) -> list[str]:
         names = ", ".join(layer.name for layer in structure.layers[:deepest])
         return [f"no device trains {names}: these layers keep their initial values"]
     missed = 1 - ledger.covered_fraction(submodels)
-    return [f"no device trains {missed:.1%} of the parameters: they keep their initial values"] if missed else []
+    return (
+        [f"no device trains {missed:.1%} of the parameters: they keep their initial values"] if missed else []
+    )
 
 
 def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelStructure) -> Any:
@@ -239,11 +239,27 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
         InputError: timing alone cannot end this scenario, or cannot know its costs.
         RunFailed: the run cannot be completed.
     """
-    scenario = parts.scenario
     if timing_only:
-        _check_timing_only(scenario)
+        _check_timing_only(parts.scenario)
+    return fold(parts, parts.ledger.fresh() if timing_only else federation(parts), progress)
+
+
+class Accounting(Learner, Protocol):
+    """A learner that can say in the end what was trained how often."""
+
+    def coverage(self) -> Mapping[str, Sequence[Any]]:
+        """Columns of the coverage table."""
+        ...
+
+
+def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) -> Outcome:
+    """Run one federation with this learner to its end.
+
+    Raises:
+        RunFailed: the run cannot be completed.
+    """
     started = time.perf_counter()
-    learner = parts.ledger.fresh() if timing_only else federation(parts)
+    scenario = parts.scenario
     server = Server(
         devices=len(parts.fleet),
         profile_of=parts.fleet.profile_of,
