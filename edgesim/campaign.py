@@ -27,6 +27,7 @@ from edgesim.results.tables import frame
 from edgesim.retiming import RETIMED_FROM, Recording, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
 from edgesim.sensitivity import assess
+from edgesim.sensitivity import check as check_sensitivity
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,20 @@ def compare_scenario(
         for seed in (seeds or (None,))
     ]
     for task in tasks:
-        RunDirectory.check(_directory(task.resolve(), options), overwrite=options.overwrite)
+        experiment = task.resolve()
+        RunDirectory.check(_directory(experiment, options), overwrite=options.overwrite)
+        if options.sensitivity:
+            check_sensitivity(experiment)
     workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
     with display(quiet=options.quiet) as shown:
         if workers == 1:
             paths = [_run_shown(task, shown)[0] for task in tasks]
         else:
             paths = _run_in_processes(tasks, workers, shown)
+    folder = paths[0].parent
+    write_comparison(compare_runs(paths, replace(options, sensitivity=0)), folder)
     comparison = compare_runs(paths, options, beside=document.path.parent)
-    write_comparison(comparison, paths[0].parent)
+    write_comparison(comparison, folder)
     return comparison
 
 

@@ -31,6 +31,7 @@ RETIMED_FROM = "retimed_from"
 """Key of the manifest of a re-timed run."""
 
 _ENDS = ("rounds", "dispatches", "target")  # reasons that do not depend on time
+_NOTE = "re-timed: sub-models, weights and metrics are those of the run as it was trained"
 _TIMING_KEYS = "a fleet entry's profile, network, compute and straggler, or seed.timing"
 
 
@@ -109,7 +110,7 @@ def replay(recording: Recording, parts: Parts) -> Outcome:
     """
     result = recording.result
     outcome = fold(parts, _Recorded(parts, result, parts.ledger.fresh()))
-    return replace(outcome, weights=result.weights)
+    return replace(outcome, weights=result.weights, notes=(_NOTE, *outcome.notes))
 
 
 def _untimed(scenario: Scenario) -> Scenario:
@@ -117,12 +118,8 @@ def _untimed(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update={"stop": scenario.stop.model_copy(update={"time": None})})
 
 
-def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:
-    """Why this run's weights, or the versions that were evaluated, would not be the same at another pace."""
-    if RETIMED_FROM in result.manifest:
-        yield Problem(
-            "is re-timed itself, and its capacities are not those of its devices; give the trained run"
-        )
+def time_dependence(scenario: Scenario) -> Iterator[Problem]:
+    """What would make other weights at another pace, or cannot be known without training."""
     if scenario.coordination.weights_depend_on_time:
         name = registry.name_of(scenario.coordination)
         yield Problem(f'"{name}" merges by arrival: at another pace other weights come out', "coordination")
@@ -132,6 +129,15 @@ def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:
     if scenario.submodel.costs_need_weights:
         name = registry.name_of(scenario.submodel)
         yield Problem(f'"{name}" has costs that depend on the weights, which are not recorded', "submodel")
+
+
+def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:
+    """Why this run cannot be re-timed."""
+    if RETIMED_FROM in result.manifest:
+        yield Problem(
+            "is re-timed itself, and its capacities are not those of its devices; give the trained run"
+        )
+    yield from time_dependence(scenario)
     reason = result.summary["reason"]
     if reason not in _ENDS:
         yield Problem(

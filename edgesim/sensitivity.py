@@ -22,8 +22,9 @@ from edgesim.errors import InputError, Problem
 from edgesim.experiment import Parts
 from edgesim.learner import Order
 from edgesim.results.summary import seconds_to_target
-from edgesim.retiming import Recording
+from edgesim.retiming import Recording, time_dependence
 from edgesim.rng import Streams
+from edgesim.scenario import Experiment, Scenario
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -66,6 +67,28 @@ class Sensitivity:
     high: float | None
     first: Mapping[str, float]
     fixed: tuple[str, ...]
+
+
+def check(experiment: Experiment) -> None:
+    """Hold a scenario against what `assess` needs, before anything is trained for it.
+
+    Raises:
+        InputError: its weights, or which versions are evaluated, depend on time.
+    """
+    problems = [*time_dependence(experiment.scenario), *_evaluated_by_time(experiment.scenario)]
+    if problems:
+        raise experiment.placed(
+            InputError(
+                *(replace(each, message=f"{each.message}; not with --sensitivity") for each in problems)
+            )
+        )
+
+
+def _evaluated_by_time(scenario: Scenario) -> list[Problem]:
+    if scenario.evaluate.every.seconds is None:
+        return []
+    message = "is by time: which version is evaluated differs from draw to draw; use 1 round"
+    return [Problem(message, "evaluate.every")]
 
 
 def assess(variants: Mapping[str, Sequence[Recording]], draws: int) -> Sensitivity:
@@ -217,9 +240,9 @@ class Timeline:
         Raises:
             InputError: the run was evaluated by virtual time.
         """
-        if recording.parts.scenario.evaluate.every.seconds is not None:
-            problem = "is by time: which version is evaluated differs from draw to draw; use 1 round"
-            raise InputError(Problem(problem, "evaluate.every", str(recording.path)))
+        problems = _evaluated_by_time(recording.experiment.scenario)
+        if problems:
+            raise InputError(*(replace(problem, place=str(recording.path)) for problem in problems))
         end_s = _end_s(recording, to_target)
         rows = recording.result.tables["dispatches"]
         rows = rows[rows["dispatched_s"] < (math.inf if end_s is None else end_s)]

@@ -279,3 +279,11 @@ def test_compare_writes_how_sure_its_ranking_is(tiny: Path) -> None:
     assert written["sensitivity"]["draws"] == 20
     finished = edgesim(tiny, "compare", "runs/tiny", "--sensitivity", "20", "--json")
     assert json.loads(finished.stdout)["sensitivity"] == written["sensitivity"]
+
+
+def test_a_sensitivity_that_cannot_be_known_is_refused_before_anything_is_trained(tiny: Path) -> None:
+    policy = "coordination={name: deadline, clients_per_round: 2, deadline: 1 h}"
+    done = edgesim(tiny, "compare", "tiny.yaml", "--set", policy, "--sensitivity", "20")
+    assert done.returncode == 2
+    assert 'coordination: "deadline" merges by arrival' in done.stderr
+    assert not (tiny / "runs").exists()

@@ -97,7 +97,9 @@ def test_without_a_change_every_table_and_weight_comes_out_as_it_was(
     assert before.weights is not None
     assert after.weights is not None
     assert all(np.array_equal(value, after.weights[name]) for name, value in before.weights.items())
-    assert {**before.summary, "wall_s": 0} == {**after.summary, "wall_s": 0}
+    warnings = ["re-timed: sub-models, weights and metrics are those of the run as it was trained"]
+    warnings += before.summary["warnings"]
+    assert {**before.summary, "warnings": warnings, "wall_s": 0} == {**after.summary, "wall_s": 0}
 
 
 def test_a_run_without_training_can_be_re_timed(tmp_path: Path) -> None:
@@ -267,6 +269,17 @@ def test_the_short_way_gives_the_seconds_of_the_whole_fold(
     for by in (unscaled(3), *(scales(groups, recording.experiment.catalogue, draw) for draw in range(5))):
         whole = folded_s(recording, by, to_target)
         assert timeline.seconds(by) == pytest.approx(np.inf if whole is None else whole, rel=1e-9)
+
+
+def test_the_short_way_knows_visits_that_end_after_the_download(tmp_path: Path) -> None:
+    small = LIVELY.replace("profile: jetson-orin-nano, count: 4", "profile: renesas-ek-ra8d1, count: 4")
+    run = ran(tmp_path, small.replace("hidden: [16]", "hidden: [2000]"), "stop.rounds=3", variant="fedavg")
+    recording = record(run)
+    assert recording.result.summary["outcomes"]["out_of_memory"] > 0
+    timeline = Timeline.of(recording, to_target=False)
+    for draw in range(3):
+        by = scales(recording.experiment.scenario.fleet, recording.experiment.catalogue, draw)
+        assert timeline.seconds(by) == pytest.approx(folded_s(recording, by, target=False), rel=1e-9)
 
 
 def test_factors_keep_figures_within_their_ranges_and_are_common_to_a_profile(
