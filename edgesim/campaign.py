@@ -24,7 +24,7 @@ from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
-from edgesim.retiming import RETIMED_FROM, Recording, record, replay, rescheduled
+from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
 from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
@@ -155,10 +155,12 @@ def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = 
     comparison = compare_results(runs)
     if not options.sensitivity:
         return comparison
-    recordings: dict[str, list[Recording]] = {}
-    for name, path in zip(variant_names(runs), paths, strict=True):
-        recordings.setdefault(name, []).append(record(path, beside, download=options.download))
-    return replace(comparison, sensitivity=assess(recordings, options.sensitivity))
+    recordings = (
+        (name, record(path, beside, download=options.download))
+        for name, path in zip(variant_names(runs), paths, strict=True)
+    )
+    to_target = all(run.summary["target_reached"] is not None for run in runs)
+    return replace(comparison, sensitivity=assess(recordings, options.sensitivity, to_target=to_target))
 
 
 def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:

@@ -7,7 +7,7 @@ one figure. So a run is split into these terms once, and a draw costs a few arra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -91,23 +91,30 @@ def _evaluated_by_time(scenario: Scenario) -> list[Problem]:
     return [Problem(message, "evaluate.every")]
 
 
-def assess(variants: Mapping[str, Sequence[Recording]], draws: int) -> Sensitivity:
+def assess(runs: Iterable[tuple[str, Recording]], draws: int, *, to_target: bool) -> Sensitivity:
     """Re-time runs so many times, each time with the same figures for all of them, and rank the variants.
 
-    Ranked are medians over runs of the seconds to target, or of whole runs where there is no target.
+    Args:
+        runs: with the names of their variants; read one after another, as each holds its data set.
+        draws: how many.
+        to_target: rank by medians over runs of the seconds to target, and not of whole runs.
 
     Raises:
         InputError: evaluations by virtual time, whose versions differ from draw to draw.
     """
-    recordings = [recording for group in variants.values() for recording in group]
-    to_target = all(recording.result.summary["target_reached"] is not None for recording in recordings)
-    medians_s = {
-        name: _median(np.array([_seconds(recording, draws, to_target) for recording in group]))
-        for name, group in variants.items()
-    }
+    seconds: dict[str, list[Floats]] = {}
+    fixed: dict[str, None] = {}
+    for name, recording in runs:
+        seconds.setdefault(name, []).append(_seconds(recording, draws, to_target))
+        fixed.update(dict.fromkeys(_without_range(recording)))
+    medians_s = {name: _median(np.array(columns)) for name, columns in seconds.items()}
+    return _ranked(medians_s, draws, tuple(fixed))
+
+
+def _ranked(medians_s: Mapping[str, Floats], draws: int, fixed: tuple[str, ...]) -> Sensitivity:
+    """From the median seconds of each variant, [1 + draws], the first with the profiles' values."""
     ranked = [name for name, median_s in medians_s.items() if math.isfinite(median_s[0])]
-    unranked = tuple(name for name in variants if name not in ranked)
-    fixed = tuple(dict.fromkeys(note for recording in recordings for note in _without_range(recording)))
+    unranked = tuple(name for name in medians_s if name not in ranked)
     if not ranked:
         return Sensitivity(draws, (), unranked, None, None, None, {}, fixed)
     order = np.argsort([medians_s[name] for name in ranked], axis=0, kind="stable")  # [ranked, 1 + draws]

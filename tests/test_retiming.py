@@ -299,7 +299,7 @@ def test_factors_keep_figures_within_their_ranges_and_are_common_to_a_profile(
 
 def test_where_nothing_has_a_range_the_ranking_always_stays(by_hand: Path, tmp_path: Path) -> None:
     slow = ran(tmp_path, BY_HAND, "fleet[0].compute.seconds_per_step=2 s")
-    found = assess({"slow": [record(slow)], "fast": [record(by_hand)]}, 20)
+    found = assess([("slow", record(slow)), ("fast", record(by_hand))], 20, to_target=False)
     assert found.ranking == ("fast", "slow")
     assert (found.stays, found.high) == (1.0, 1.0)
     assert found.low == pytest.approx(0.025 ** (1 / 20))  # Clopper and Pearson at n of n
@@ -318,11 +318,11 @@ def test_a_comparison_says_how_often_its_ranking_stays(lively: dict[str, Path]) 
 
 def test_variants_that_never_arrive_have_no_rank(tmp_path: Path) -> None:
     never = ran(tmp_path, LIVELY, "stop.target.accuracy=0.999", "stop.rounds=1", variant="fedavg")
-    found = assess({"never": [record(never)]}, 3)
+    found = assess([("never", record(never))], 3, to_target=True)
     assert (found.ranking, found.unranked, found.stays) == ((), ("never",), None)
 
 
 def test_evaluations_by_time_have_no_sensitivity(tmp_path: Path) -> None:
     run = ran(tmp_path, BY_HAND, "evaluate.every=2 s")
     with pytest.raises(InputError, match="which version is evaluated differs from draw to draw"):
-        assess({"one": [record(run)]}, 3)
+        assess([("one", record(run))], 3, to_target=False)
