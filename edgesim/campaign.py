@@ -18,7 +18,7 @@ from edgesim.interrupts import deferred
 from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
-from edgesim.reports.comparison import Comparison
+from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.directory import RunDirectory
@@ -26,7 +26,10 @@ from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
+from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
+from edgesim.sensitivity import assess
+from edgesim.sensitivity import check as check_sensitivity
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Options:
         overwrite: replace run directories that exist.
         download: fetch missing data sets.
         quiet: no progress.
+        sensitivity: draws of a comparison's sensitivity; none is worked out where it is 0.
     """
 
     out: Path
@@ -48,6 +52,7 @@ class Options:
     overwrite: bool = False
     download: bool = False
     quiet: bool = False
+    sensitivity: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,15 +111,20 @@ def compare_scenario(
         for seed in (seeds or (None,))
     ]
     for task in tasks:
-        RunDirectory.check(_directory(task.resolve(), options), overwrite=options.overwrite)
+        experiment = task.resolve()
+        RunDirectory.check(_directory(experiment, options), overwrite=options.overwrite)
+        if options.sensitivity:
+            check_sensitivity(experiment)
     workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
     with display(quiet=options.quiet) as shown:
         if workers == 1:
             paths = [_run_shown(task, shown)[0] for task in tasks]
         else:
             paths = _run_in_processes(tasks, workers, shown)
-    comparison = compare_results([read_run(path) for path in paths])
-    write_comparison(comparison, paths[0].parent)
+    folder = paths[0].parent
+    write_comparison(compare_runs(paths, replace(options, sensitivity=0)), folder)
+    comparison = compare_runs(paths, options, beside=document.path.parent)
+    write_comparison(comparison, folder)
     return comparison
 
 
@@ -132,9 +142,54 @@ def finished_runs(names: Sequence[str]) -> list[Path]:
     return found
 
 
-def compare_runs(paths: Sequence[Path]) -> Comparison:
-    """Compare runs that are finished already."""
-    return compare_results([read_run(path) for path in paths])
+def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = None) -> Comparison:
+    """Compare runs that are finished already.
+
+    Args:
+        paths: their directories.
+        options: of which the number of draws counts, and whether data may be fetched for them.
+        beside: folder of their scenario file; each run's own where absent.
+
+    Raises:
+        InputError: they cannot be compared, or not be re-timed.
+    """
+    runs = [read_run(path) for path in paths]
+    comparison = compare_results(runs)
+    if not options.sensitivity:
+        return comparison
+    recordings = (
+        (name, record(path, beside, download=options.download))
+        for name, path in zip(variant_names(runs), paths, strict=True)
+    )
+    to_target = all(run.summary["target_reached"] is not None for run in runs)
+    return replace(comparison, sensitivity=assess(recordings, options.sensitivity, to_target=to_target))
+
+
+def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
+    """Fold a finished run again under overrides of its timing, into a directory of its own.
+
+    Raises:
+        InputError: the run's weights depend on time, or an override concerns learning; nothing was written.
+        RunFailed: the run could not be completed.
+    """
+    recording = record(source, download=options.download)
+    experiment, parts = rescheduled(recording, options.overrides)
+    path = _directory(experiment, options)
+    RunDirectory.check(path, overwrite=options.overwrite)
+    before = recording.result.manifest
+    header = manifest(
+        scenario=before["scenario"],
+        variant=before["variant"],
+        seed=parts.scenario.seeds.model_dump(),
+        device=before["device"],
+        timing_only=before["timing_only"],
+    )
+    header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
+    outcome = replay(recording, parts)
+    result = _result(parts, outcome, header)
+    with RunDirectory(path, header, overwrite=options.overwrite) as directory:
+        directory.finish(result)
+    return path, replace(result, manifest={**header, "status": "finished"})
 
 
 def plan_scenario(name: str, variant: str | None, seed: int | None, options: Options) -> list[VariantPlan]:

@@ -50,6 +50,12 @@ AsJson = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace run directories that exist")]
 Download = Annotated[bool, typer.Option("--download", help="fetch the data set if it is not there")]
+Sensitivity = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="re-time the runs N times with figures drawn within their profiles' ranges"
+    ),
+]
 DataRoot = Annotated[
     Path | None, typer.Option(metavar="DIR", help="where data sets lie, before EDGESIM_DATA")
 ]
@@ -97,15 +103,16 @@ def compare(
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    sensitivity: Sensitivity = 0,
 ) -> None:
     """Run the variants of a scenario over seeds: who finishes the task first?"""
     from edgesim.campaign import compare_runs, compare_scenario, finished_runs
     from edgesim.reports.comparison import render, to_json
 
-    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
+    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet, sensitivity)
     runs = finished_runs(scenarios)
     if runs:
-        comparison = compare_runs(runs)
+        comparison = compare_runs(runs, options)
     elif len(scenarios) == 1:
         comparison = compare_scenario(scenarios[0], variant, _seeds(seed, seeds), jobs, options)
     else:
@@ -113,6 +120,24 @@ def compare(
             "compare takes one scenario, or run directories (runs/NAME, or runs/NAME/VARIANT-seedN ...)"
         )
     _print(to_json(comparison), as_json, lambda: render(comparison))
+
+
+@app.command()
+def retime(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="directory of a finished run")],
+    set_: Set = [],  # noqa: B006
+    out: Out = Path("retimed"),
+    overwrite: Overwrite = False,
+    download: Download = False,
+    as_json: AsJson = False,
+) -> None:
+    """The same training on other devices, networks or rates: no training, the weights stay as they are."""
+    from edgesim.campaign import Options, retime_run
+    from edgesim.reports.brief import render
+
+    options = Options(out, tuple(set_), overwrite=overwrite, download=download)
+    path, result = retime_run(run_, options)
+    _print(result.summary, as_json, lambda: render(result, path))
 
 
 @app.command()
@@ -198,6 +223,7 @@ def _options(
     overwrite: bool,
     download: bool,
     quiet: bool,
+    sensitivity: int = 0,
 ) -> Options:
     from edgesim.campaign import Options
 
@@ -206,7 +232,7 @@ def _options(
         sets.append(f"execution.device={device}")
     if data_root is not None:
         sets.append(f"data_root={json.dumps(str(data_root.resolve()))}")
-    return Options(out, tuple(sets), timing_only, overwrite, download, quiet)
+    return Options(out, tuple(sets), timing_only, overwrite, download, quiet, sensitivity)
 
 
 def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgesim import registry
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.errors import InputError, Problem
+from edgesim.learner import Learner
 from edgesim.parts import Parts
 from edgesim.rng import Streams
 from edgesim.scenario import Scenario
@@ -63,11 +64,27 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
         InputError: timing alone cannot end this scenario, or cannot know its costs.
         RunFailed: the run cannot be completed.
     """
-    scenario = parts.scenario
     if timing_only:
-        _check_timing_only(scenario)
+        _check_timing_only(parts.scenario)
+    return fold(parts, parts.ledger.fresh() if timing_only else federation(parts), progress)
+
+
+class Accounting(Learner, Protocol):
+    """A learner that can say in the end what was trained how often."""
+
+    def coverage(self) -> Mapping[str, Sequence[Any]]:
+        """Columns of the coverage table."""
+        ...
+
+
+def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) -> Outcome:
+    """Run one federation with this learner to its end.
+
+    Raises:
+        RunFailed: the run cannot be completed.
+    """
     started = time.perf_counter()
-    learner = parts.ledger.fresh() if timing_only else federation(parts)
+    scenario = parts.scenario
     server = Server(
         devices=len(parts.fleet),
         profile_of=parts.fleet.profile_of,

@@ -219,3 +219,43 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"
     assert all(name in done.stdout for name in ("run", "compare", "plan", "validate", "schema", "list"))
+
+
+def test_retime_writes_a_run_directory_that_compare_takes(tiny: Path) -> None:
+    edgesim(tiny, "compare", "tiny.yaml", "--jobs", "1")
+    for variant in ("fedavg", "fedpmt"):
+        run = f"runs/tiny/{variant}-seed1"
+        done = edgesim(tiny, "retime", run, "--set", "fleet[1].compute.scale=0.1", "--json")
+        assert done.returncode == 0, done.stderr
+        trained = json.loads((tiny / run / "summary.json").read_text())
+        retimed = json.loads(done.stdout)
+        assert retimed["final"]["accuracy"] == trained["final"]["accuracy"]
+        assert retimed["virtual_s"] > trained["virtual_s"]
+    again = edgesim(tiny, "retime", "runs/tiny/fedavg-seed1")
+    assert again.returncode == 2
+    assert "holds a run already (finished); replace it with --overwrite" in again.stderr
+    compared = edgesim(tiny, "compare", "retimed/tiny")
+    assert compared.returncode == 0, compared.stderr
+    refused = edgesim(tiny, "retime", "runs/tiny/fedavg-seed1", "--set", "training.epochs=2", "--out", "x")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("training: changes what is learnt")
+    assert not (tiny / "x").exists()
+
+
+def test_compare_writes_how_sure_its_ranking_is(tiny: Path) -> None:
+    arguments = ("--set", "stop.target.accuracy=0.1", "--sensitivity", "20", "--jobs", "1")
+    done = edgesim(tiny, "compare", "tiny.yaml", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "drawn 20 times within their ranges" in done.stdout
+    written = json.loads((tiny / "runs" / "tiny" / "comparison.json").read_text())
+    assert written["sensitivity"]["draws"] == 20
+    finished = edgesim(tiny, "compare", "runs/tiny", "--sensitivity", "20", "--json")
+    assert json.loads(finished.stdout)["sensitivity"] == written["sensitivity"]
+
+
+def test_a_sensitivity_that_cannot_be_known_is_refused_before_anything_is_trained(tiny: Path) -> None:
+    policy = "coordination={name: deadline, clients_per_round: 2, deadline: 1 h}"
+    done = edgesim(tiny, "compare", "tiny.yaml", "--set", policy, "--sensitivity", "20")
+    assert done.returncode == 2
+    assert 'coordination: "deadline" merges by arrival' in done.stderr
+    assert not (tiny / "runs").exists()

@@ -82,7 +82,7 @@ def test_a_file_that_defines_no_component_is_an_error_of_the_room() -> None:
     assert registry.builtin("models", "mlp") is Mlp
     with pytest.raises(LookupError, match=r"edgesim/models/_model\.py defines 0 component classes, not one"):
         registry.builtin("models", "_model")
-    with pytest.raises(LookupError, match=r"edgesim/datasets/_partition\.py defines 5 component classes"):
+    with pytest.raises(LookupError, match=r"edgesim/datasets/_partition\.py defines 6 component classes"):
         registry.builtin("datasets", "_partition")
 
 
@@ -302,7 +302,7 @@ def test_a_list_of_choices_that_is_no_room_takes_no_users_component() -> None:
 
 def example(room: str, name: str) -> Any:
     """The component with every required parameter."""
-    needed = {"clients_per_round": 3, "deadline": "30 s"}
+    needed = {"clients_per_round": 3, "deadline": "30 s", "path": "my.csv"}
     cls = registry.builtin(room, name)
     given = {key: value for key, value in needed.items() if key in {field.name for field in fields(cls)}}
     return adapter(room).validate_json(json.dumps({"name": name, **given}))

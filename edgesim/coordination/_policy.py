@@ -19,9 +19,12 @@ class CoordinationPolicy(ABC):
 
     Claims:
         reads_loss: it decides by training losses.
+        weights_depend_on_time: which updates make which version depends on how long visits take. To be denied
+            only where each round is of visits sent out together and ends with the slowest of them.
     """
 
     reads_loss: ClassVar[bool] = False
+    weights_depend_on_time: ClassVar[bool] = True
 
     @abstractmethod
     def decide(self, event: Event, view: View) -> Sequence[Action]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.registry import component
@@ -21,6 +22,8 @@ class Synchronous(CoordinationPolicy):
     Attributes:
         clients_per_round: devices sent out per round; all there are where the fleet is smaller.
     """
+
+    weights_depend_on_time: ClassVar[bool] = False
 
     clients_per_round: Count
 

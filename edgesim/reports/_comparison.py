@@ -10,11 +10,14 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgesim.errors import InputError
 from edgesim.reports._statistics import Spread, speedup, spread
 from edgesim.results.run import RunResult
+
+if TYPE_CHECKING:  # it comes with PyTorch, which reading results does not need
+    from edgesim.sensitivity import Sensitivity
 
 Seed: TypeAlias = tuple[int, int]
 """Seeds of learning and timing."""
@@ -65,11 +68,13 @@ class Comparison:
         scenario: name of the scenario.
         target: metric and value to be reached; null where there is none.
         variants: in the order in which their first runs were given.
+        sensitivity: how often their ranking stays within the profiles' ranges; null where not asked for.
     """
 
     scenario: str
     target: Mapping[str, float] | None
     variants: tuple[Variant, ...]
+    sensitivity: Sensitivity | None = None
 
 
 def compare(runs: Sequence[RunResult]) -> Comparison:
@@ -82,10 +87,10 @@ def compare(runs: Sequence[RunResult]) -> Comparison:
     Raises:
         InputError: a seed occurs twice in a variant, or the runs have different targets.
     """
-    scenarios = list(dict.fromkeys(run.manifest["scenario"] for run in runs))
+    scenarios = dict.fromkeys(run.manifest["scenario"] for run in runs)
     by_variant: dict[str, dict[Seed, RunResult]] = {}
-    for run in runs:
-        name, seed = _name(run, len(scenarios) > 1), _seed(run)
+    for name, run in zip(variant_names(runs), runs, strict=True):
+        seed = _seed(run)
         if seed in by_variant.setdefault(name, {}):
             raise InputError(
                 f"variant {name} was given twice with seed {show_seed(seed)}; give each run once"
@@ -97,9 +102,13 @@ def compare(runs: Sequence[RunResult]) -> Comparison:
     return Comparison(", ".join(scenarios), target, variants)
 
 
-def _name(run: RunResult, several_scenarios: bool) -> str:
-    variant: str = run.manifest["variant"]
-    return f"{run.manifest['scenario']}/{variant}" if several_scenarios else variant
+def variant_names(runs: Sequence[RunResult]) -> list[str]:
+    """Of each run the name of its variant, with its scenario's where there are several."""
+    several = len({run.manifest["scenario"] for run in runs}) > 1
+    return [
+        f"{run.manifest['scenario']}/{run.manifest['variant']}" if several else run.manifest["variant"]
+        for run in runs
+    ]
 
 
 def _seed(run: RunResult) -> Seed:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich import box
@@ -14,21 +15,27 @@ from rich.table import Table
 
 from edgesim.errors import RunFailed
 from edgesim.reports import _format
-from edgesim.reports._comparison import Comparison, Variant, compare, show_seed
+from edgesim.reports._comparison import Comparison, Variant, compare, show_seed, variant_names
 from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
 from edgesim.reports._text import to_text
 from edgesim.results import files
 
-__all__ = ["Comparison", "compare", "render", "to_csv", "to_json", "write"]
+if TYPE_CHECKING:
+    from edgesim.sensitivity import Sensitivity
+
+__all__ = ["Comparison", "compare", "render", "to_csv", "to_json", "variant_names", "write"]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
     """The comparison as JSON has it (design section 5), with null for what is unknown or infinite."""
-    return {
+    found = {
         "scenario": comparison.scenario,
         "target": None if comparison.target is None else dict(comparison.target),
         "variants": [_variant_json(variant) for variant in comparison.variants],
     }
+    if comparison.sensitivity is not None:
+        found["sensitivity"] = asdict(comparison.sensitivity)
+    return found
 
 
 def _variant_json(variant: Variant) -> dict[str, Any]:
@@ -100,6 +107,8 @@ def render(comparison: Comparison, width: int | None = None) -> str:
 def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     yield _title(comparison)
     yield _main_table(comparison)
+    if comparison.sensitivity is not None:
+        yield _sensitivity(comparison.sensitivity)
     yield "Updates aggregated of visits, by device class:"
     yield _participation_table(comparison)
     for variant in comparison.variants:
@@ -161,6 +170,20 @@ _ALWAYS: dict[str, Callable[[Variant], str]] = {
     "bytes up": lambda variant: _format.size(variant.bytes_up),
     "energy": lambda variant: _format.energy(variant.energy_j),
 }
+
+
+def _sensitivity(found: Sensitivity) -> str:
+    drawn = f"Rates, overheads and links drawn {found.draws} times within their ranges"
+    never = f"; never there: {', '.join(found.unranked)}" if found.unranked else ""
+    fixed = f"; without a range and fixed: {', '.join(found.fixed)}" if found.fixed else ""
+    if found.stays is None:
+        return f"{drawn}: no ranking, as no variant arrives in its median run{fixed}"
+    interval = f"{_format.fraction(found.low)} to {_format.fraction(found.high)}"
+    first = ", ".join(f"{name} {_format.fraction(share)}" for name, share in found.first.items())
+    return (
+        f"{drawn}: the ranking {' < '.join(found.ranking)} stays in {_format.fraction(found.stays)} "
+        f"({interval}); first is {first}{never}{fixed}"
+    )
 
 
 def _participation_table(comparison: Comparison) -> Table:

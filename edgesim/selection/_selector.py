@@ -15,9 +15,11 @@ class SelectionRule(ABC):
     Claims:
         reads_loss: it decides by training losses.
         takes_all: it sends out every idle device, however many are asked for.
+        depends_on_time: among the same idle devices it may choose others where visits took another time.
     """
 
     reads_loss: ClassVar[bool] = False
+    depends_on_time: ClassVar[bool] = True
     takes_all: ClassVar[bool] = False
 
     @abstractmethod

@@ -15,6 +15,7 @@ class All(SelectionRule):
     """Every idle device, in device order."""
 
     takes_all: ClassVar[bool] = True
+    depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: ARG002, D102
         return [device for device in range(view.devices) if view.is_idle(device)]

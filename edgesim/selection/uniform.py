@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from edgesim.registry import component
 from edgesim.selection._selector import SelectionRule
@@ -12,6 +13,8 @@ from edgesim.server.view import View
 @component
 class Uniform(SelectionRule):
     """`k` distinct devices, uniform among the idle ones; its cost does not grow with the fleet."""
+
+    depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: D102
         return view.draw(k)
