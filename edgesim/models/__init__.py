@@ -1,0 +1,1 @@
+"""Architectures, and what their networks are made of."""
