@@ -1,1 +1,1 @@
-"""One data set per file."""
+"""Data sets, and how their samples are dealt to devices."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.datasets._table import Table, as_float32, numbered, refuse, require
 from edgesim.errors import InputError, cut_off, show_value
@@ -50,16 +51,25 @@ def read_csv(path: Path, label: str, client: str | None) -> Table:
     if negative.size:
         line = negative[0] + FIRST_LINE
         raise refuse(f"{place}:{line}", label, f"is class {y[negative[0]]}; number the classes 0, 1, 2, ...")
-    x = np.empty((y.size, len(features)), dtype=np.float32)
-    for index, name in enumerate(features):
-        x[:, index] = as_float32(columns[name].to_numpy())
+    clients = None if client is None else numbered(columns[client].to_numpy())
+    return Table(place=place, label=label, x=_features(place, columns, features), y=y, clients=clients)
+
+
+def _features(place: str, columns: Mapping[str, Any], names: Sequence[str]) -> NDArray[np.float32]:
+    """The columns of these names side by side, float32 [n, names].
+
+    Raises:
+        InputError: a value is not finite.
+    """
+    x = np.empty((len(columns[names[0]]), len(names)), dtype=np.float32)
+    for index, name in enumerate(names):
+        values = columns[name].to_numpy()
+        x[:, index] = as_float32(values)
         bad = np.flatnonzero(~np.isfinite(x[:, index]))
         if bad.size:
-            given = columns[name][int(bad[0])].as_py()
-            message = f"holds {given}, no finite float32; replace it or drop the line"
+            message = f"holds {values[bad[0]]}, no finite float32; replace it or drop the line"
             raise refuse(f"{place}:{bad[0] + FIRST_LINE}", name, message)
-    clients = None if client is None else numbered(columns[client].to_numpy())
-    return Table(place=place, label=label, x=x, y=y, clients=clients)
+    return x
 
 
 def _header(path: Path) -> list[str]:
@@ -93,12 +103,12 @@ def _columns(path: Path, header: list[str], types: Mapping[str, Any]) -> Mapping
     from pyarrow import ArrowInvalid
     from pyarrow import csv as arrow
 
+    # With threads, errors do not say the line.
+    reading = arrow.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=header, skip_rows=1)
     try:
         table = arrow.read_csv(
             str(path),
-            read_options=arrow.ReadOptions(
-                use_threads=False, block_size=BLOCK_BYTES
-            ),  # threads lose the lines
+            read_options=reading,
             parse_options=arrow.ParseOptions(ignore_empty_lines=False),
             convert_options=arrow.ConvertOptions(
                 column_types=types, null_values=[""], strings_can_be_null=True
@@ -108,7 +118,7 @@ def _columns(path: Path, header: list[str], types: Mapping[str, Any]) -> Mapping
         raise _explain(str(path), header, str(error)) from error
     if table.num_rows == 0:
         raise refuse(str(path), "", "has a header and no samples; add some")
-    columns = dict(zip(header, table.columns, strict=True))
+    columns = {name: table.column(name) for name in header}
     for name, column in columns.items():
         if column.null_count:
             line = int(np.argmax(column.is_null().to_numpy())) + FIRST_LINE

@@ -59,7 +59,12 @@ class Files(Dataset):
             raise InputError(Problem(f"there is no file {self.path}", path="dataset.path"))
         if os.path.getsize(self.path) > MAXIMUM_BYTES:
             raise refuse(str(self.path), "", f"is larger than {MAXIMUM_BYTES >> 30} GiB; use fewer samples")
-        return _data(_READERS[kind](self.path, self.label or _LABEL[kind], self.client))
+        label = self.label or _LABEL[kind]
+        if self.client == label:
+            raise InputError(
+                Problem(f'is "{label}", which names the classes; choose another', path="dataset.client")
+            )
+        return _data(_READERS[kind](self.path, label, self.client))
 
 
 def _data(table: Table) -> Data:

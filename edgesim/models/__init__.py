@@ -1,1 +1,1 @@
-"""One architecture per file."""
+"""Architectures, and what their networks are made of."""

@@ -253,6 +253,16 @@ def test_what_is_wrong_with_a_csv(text, content, message):
     assert refused(text(content)) == message
 
 
+def test_a_header_that_spans_lines(text):
+    assert refused(text('"u\nv",label\n' + "1,0\n" * 5)).startswith("my.csv:2: ")
+
+
+def test_classes_are_no_clients(text, npz):
+    for path, name in ((text(HEADER + "1,2,0\n"), "label"), (npz(x=X, y=Y), "y")):
+        message = f'dataset.client: is "{name}", which names the classes; choose another'
+        assert refused(path, client=name) == message
+
+
 def test_a_client_without_a_name(text):
     assert refused(text("u,label,who\n1,0,ada\n1,0,\n"), client="who") == (
         "my.csv:3: who: has no value; fill it in or drop the line"
