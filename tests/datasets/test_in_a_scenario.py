@@ -7,7 +7,8 @@ import pytest
 
 from edgesim.document import open_document
 from edgesim.errors import InputError
-from edgesim.experiment import execute, federation, prepare
+from edgesim.experiment import execute, federation
+from edgesim.parts import prepare
 from edgesim.scenario import resolve
 
 # Three persons with 40, 20 and 10 windows of two channels; the devices are a fast, a slow and a middling one.
