@@ -10,7 +10,6 @@ Symbols of algorithms 1.6:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -41,7 +40,7 @@ class Update:
 
 
 @component
-class Aggregator(ABC):
+class Aggregator:
     """The four primitives of algorithms 1.6 share their parameters.
 
     Attributes:
@@ -54,9 +53,9 @@ class Aggregator(ABC):
         """a_i of a client with so many samples."""
         return float(samples) if self.weights == "samples" else 1.0
 
-    @abstractmethod
     def aggregate(self, weights: Mapping[str, Tensor], updates: Iterable[Update]) -> dict[str, Tensor]:
         """The next version of the model; what goes in is left as it was."""
+        raise NotImplementedError
 
 
 @dataclass

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,7 +90,7 @@ class Fit:
 
 
 @component
-class SubmodelStrategy(ABC):
+class SubmodelStrategy:
     """Decides what each device trains. Deterministic given weights, structure and context.
 
     Class claims, measured by the contract tests:
@@ -113,18 +112,18 @@ class SubmodelStrategy(ABC):
         """What the method changes in a local step."""
         return Rule()
 
-    @abstractmethod
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:
         """The capacities that a device may be given, ascending; one alone where nothing can be chosen."""
+        raise NotImplementedError
 
-    @abstractmethod
     def fixed_capacity(self) -> float | None:
         """The capacity that the scenario fixes for every device; null where it is fitted per device."""
+        raise NotImplementedError
 
     def fit_target_s(self) -> float | None:
         """Seconds that a fitted visit may take; null for the default (see `Fit`)."""
         return None
 
-    @abstractmethod
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:
         """The sub-model of one visit."""
+        raise NotImplementedError
