@@ -44,16 +44,17 @@ def ran(folder: Path, command: str) -> Done:
     return edgesim(folder, *shlex.split(command, comments=True))
 
 
-@pytest.mark.parametrize(("command", "shown"), TRANSCRIPTS, ids=[command for command, _ in TRANSCRIPTS])
-def test_a_transcript_is_what_its_command_prints(folder: Path, command: str, shown: str) -> None:
-    done = ran(folder, command)
-    if command.startswith("compare"):
-        assert (done.returncode, shape(done.stdout)) == (0, shape(shown))
-    elif command.startswith("retime"):
-        assert (done.returncode, len(lines(done.stdout))) == (0, len(lines(shown)))
-    else:
-        assert lines(done.stdout + done.stderr) == lines(shown)
-        assert done.returncode == (2 if "typo" in command else 0)
+def test_every_transcript_is_what_its_command_prints(folder: Path) -> None:
+    """In the order of the README, as later commands read what earlier ones left."""
+    for command, shown in TRANSCRIPTS:
+        done = ran(folder, command)
+        if command.startswith("compare"):
+            assert (done.returncode, shape(done.stdout)) == (0, shape(shown)), command
+        elif command.startswith("retime"):
+            assert (done.returncode, len(lines(done.stdout))) == (0, len(lines(shown))), command
+        else:
+            assert lines(done.stdout + done.stderr) == lines(shown), command
+            assert done.returncode == (2 if "typo" in command else 0), command
 
 
 def test_the_example_is_valid_in_all_its_variants(folder: Path) -> None:
