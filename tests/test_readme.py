@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +85,18 @@ def test_every_file_that_it_names_is_there() -> None:
     root = Path(__file__).parents[1]
     for path in re.findall(r"`((?:tests|edgesim|scenarios|device_profiles)/[\w/.-]+\.(?:py|yaml))`", README):
         assert (root / path).is_file(), path
+
+
+def test_the_golden_timelines_are_what_their_command_writes(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "tests", tmp_path / "tests")
+    command = [sys.executable, "-m", "tests.golden"]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
+    for golden in (root / "tests" / "golden").glob("*.json"):
+        assert (tmp_path / "tests" / "golden" / golden.name).read_bytes() == golden.read_bytes()
+
+
+@pytest.mark.slow
+def test_the_benchmarks_reach_their_targets() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks"]
+    assert subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode == 0
