@@ -87,6 +87,17 @@ def misfits(
     return notes
 
 
+def expected_visits_s(
+    cost: CostModel, samples: NDArray[np.int64], chosen: Floats, workload_of: WorkloadOf
+) -> Floats:
+    """Expected seconds of a visit of each device with the capacity chosen for it, [devices]."""
+    seconds = np.empty(len(samples))
+    for capacity in np.unique(chosen):
+        there = np.flatnonzero(chosen == capacity)
+        seconds[there], _ = _expected(cost, samples, workload_of, float(capacity), there)
+    return seconds
+
+
 def slowest_visit_s(
     cost: CostModel, samples: NDArray[np.int64], workload_of: WorkloadOf, largest: float
 ) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgesim.capacity import capacities, misfits
+from edgesim.capacity import capacities, expected_visits_s, misfits
 from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import Pool, deal
 from edgesim.devices.cost import CostModel
@@ -21,6 +22,7 @@ from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.scenario import Experiment, Scenario
+from edgesim.server.roster import Roster
 from edgesim.submodels._submodel import Context
 from edgesim.submodels.full import Full
 from edgesim.training.accounting import LocalWork, workload
@@ -58,6 +60,13 @@ class Parts:
     cost: CostModel
     ledger: Ledger
     notes: tuple[str, ...]
+
+    @cached_property
+    def roster(self) -> Roster:
+        """Standing facts of the fleet."""
+        books = self.ledger
+        expected_s = expected_visits_s(self.cost, books.samples, books.capacity, partial(_workload_of, books))
+        return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s)
 
     @property
     def fleet(self) -> Fleet:
@@ -156,14 +165,17 @@ def _ledger(
     strategy = scenario.submodel
     ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
 
-    def workload_of(capacity: float, count: int) -> Workload:
-        submodel = strategy.assign({}, structure, Context(device=0, visit=0, version=0, capacity=capacity))
-        return ledger.workload_of(submodel, count)
-
+    workload_of = partial(_workload_of, ledger)
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
     for capacity in np.unique(ledger.capacity):
         workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses shows now
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
+
+
+def _workload_of(ledger: Ledger, capacity: float, samples: int) -> Workload:
+    """What a visit of this capacity costs on a device with so many samples."""
+    context = Context(device=0, visit=0, version=0, capacity=capacity)
+    return ledger.workload_of(ledger.strategy.assign({}, ledger.structure, context), samples)
 
 
 def _untrained(ledger: Ledger) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from edgesim.selection.uniform import Uniform
 from edgesim.server.events import Event
 from edgesim.server.plan import EvaluationPlan, StopRule
 from edgesim.server.policy import Action, Policy, Selector
+from edgesim.server.roster import Presence, Roster
 from edgesim.server.rows import Tables
 from edgesim.server.server import Server
 from edgesim.server.view import View
@@ -172,6 +173,12 @@ class Run:
         return self.tables.dispatches[name]
 
 
+def one_entry_each(devices: int) -> Roster:
+    """Device i is the only one of fleet entry i, `profile-i`."""
+    names = tuple(f"profile-{device}" for device in range(devices))
+    return replace(Roster.alike(devices), profiles=names, group=np.arange(devices, dtype=np.int32))
+
+
 def simulate(
     cost: Cost,
     *,
@@ -182,13 +189,15 @@ def simulate(
     seed: int = 1,
     evaluation: EvaluationPlan | None = None,
     observer: Observer | None = None,
+    roster: Roster | None = None,
+    presence: Presence | None = None,
     **stop: Any,
 ) -> Run:
     """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none."""
     learner = learner or FixedWorkload()
     server = Server(
-        devices=devices,
-        profile_of=lambda device: f"profile-{device}",
+        roster=roster or one_entry_each(devices),
+        presence=presence,
         policy=policy or Synchronous(clients_per_round=devices),
         selector=selector or Uniform(),
         learner=learner,

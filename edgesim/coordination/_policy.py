@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from edgesim.server.events import Event
-from edgesim.server.policy import Action
+from edgesim.server.events import Event, Tag
+from edgesim.server.policy import Action, Dispatch, Wake
 from edgesim.server.view import View
 
 
@@ -29,3 +29,15 @@ class CoordinationPolicy(ABC):
     @abstractmethod
     def decide(self, event: Event, view: View) -> Sequence[Action]:
         """What to do about this event, in this order."""
+
+
+WAITING = -1
+"""Tag of the wake-up call of a round that nobody is present for."""
+
+
+def dispatched(view: View, k: int, tag: Tag) -> list[Action]:
+    """Send out whom the selector picks of `k`; where nobody is present, wake up when somebody is."""
+    chosen = view.select(k)
+    if chosen:
+        return [Dispatch(chosen, tag)]
+    return [Wake(WAITING)] if view.idle else []

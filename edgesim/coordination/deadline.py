@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edgesim.coordination._policy import CoordinationPolicy
+from edgesim.coordination._policy import WAITING, CoordinationPolicy, dispatched
 from edgesim.registry import component
 from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Fired, Lost, Outcome
 from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch, Refuse, Timer
@@ -31,7 +31,7 @@ class Deadline(CoordinationPolicy):
 
     It is merged if enough have reported, else abandoned and its reports are `discarded`. A report of an
     earlier round is `late`; until it comes its device is at work and cannot be selected. Where no device is
-    idle the next round begins when one is.
+    idle and present the next round begins when one is.
 
     Attributes:
         clients_per_round: the goal G, reports that a round waits for.
@@ -58,11 +58,14 @@ class Deadline(CoordinationPolicy):
                 return self._close(view)
             case Fired(tag) if tag == view.rounds:
                 return self._close(view)
+            case Fired(tag) if tag == WAITING:
+                return self._begin_if_waiting(view)
         return []
 
     def _begin(self, view: View) -> list[Action]:
-        chosen = view.select(_rounded_up(self.over_selection * self.clients_per_round))
-        return [Dispatch(chosen, view.rounds), Timer(self.deadline, view.rounds)] if chosen else []
+        actions = dispatched(view, _rounded_up(self.over_selection * self.clients_per_round), view.rounds)
+        sent = any(isinstance(action, Dispatch) for action in actions)
+        return [*actions, Timer(self.deadline, view.rounds)] if sent else actions
 
     def _begin_if_waiting(self, view: View) -> list[Action]:
         return [] if view.rounds in view.open_tags else self._begin(view)

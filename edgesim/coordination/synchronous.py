@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from edgesim.coordination._policy import CoordinationPolicy
+from edgesim.coordination._policy import WAITING, CoordinationPolicy, dispatched
 from edgesim.registry import component
-from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Lost
-from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch
+from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Fired, Lost
+from edgesim.server.policy import Abandon, Action, Aggregate
 from edgesim.server.view import View
 from edgesim.yaml_source import Count
 
@@ -17,10 +17,11 @@ from edgesim.yaml_source import Count
 class Synchronous(CoordinationPolicy):
     """A round lasts as long as its slowest visit.
 
-    Whatever arrived is merged; if nothing did, it is abandoned.
+    Whatever arrived is merged; if nothing did, it is abandoned. Where nobody is present the round begins when
+    somebody is.
 
     Attributes:
-        clients_per_round: devices sent out per round; all there are where the fleet is smaller.
+        clients_per_round: devices sent out per round; all that are present where these are fewer.
     """
 
     weights_depend_on_time: ClassVar[bool] = False
@@ -30,7 +31,9 @@ class Synchronous(CoordinationPolicy):
     def decide(self, event: Event, view: View) -> Sequence[Action]:  # noqa: D102
         match event:
             case Begin() | Aggregated() | Abandoned():
-                return [Dispatch(view.select(self.clients_per_round), view.rounds)]
+                return dispatched(view, self.clients_per_round, view.rounds)
+            case Fired(tag) if tag == WAITING and view.rounds not in view.open_tags:
+                return dispatched(view, self.clients_per_round, view.rounds)
             case Arrived() | Lost() if not view.in_flight(view.rounds):
                 held = view.held(view.rounds)
                 return [Aggregate(tuple(held)) if held else Abandon()]

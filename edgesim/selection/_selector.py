@@ -14,7 +14,7 @@ class SelectionRule(ABC):
 
     Claims:
         reads_loss: it decides by training losses.
-        takes_all: it sends out every idle device, however many are asked for.
+        takes_all: it sends out every device that is idle and present, however many are asked for.
         depends_on_time: among the same idle devices it may choose others where visits took another time.
     """
 
@@ -24,4 +24,4 @@ class SelectionRule(ABC):
 
     @abstractmethod
     def pick(self, k: int, view: View) -> Sequence[int]:
-        """Up to `k` idle devices, in the order in which they are to be dispatched."""
+        """Up to `k` devices that are idle and present, in the order in which they are to be dispatched."""

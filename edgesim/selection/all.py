@@ -1,4 +1,4 @@
-"""Full participation: whoever is idle is sent out, however many are asked for."""
+"""Full participation: whoever is idle and present is sent out, however many are asked for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgesim.server.view import View
 
 @component
 class All(SelectionRule):
-    """Every idle device, in device order."""
+    """Every device that is idle and present, in device order."""
 
     takes_all: ClassVar[bool] = True
     depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: ARG002, D102
-        return [device for device in range(view.devices) if view.is_idle(device)]
+        return view.free(range(view.devices))

@@ -1,4 +1,4 @@
-"""Uniform selection (McMahan et al. 2017): every idle device is equally likely."""
+"""Uniform selection (McMahan et al. 2017): every device that is idle and present is equally likely."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgesim.server.view import View
 
 @component
 class Uniform(SelectionRule):
-    """`k` distinct devices, uniform among the idle ones; its cost does not grow with the fleet."""
+    """`k` distinct devices, uniform among those idle and present; its cost does not grow with the fleet."""
 
     depends_on_time: ClassVar[bool] = False
 

@@ -49,6 +49,13 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
+class Wake:
+    """Ask for `Fired(tag)` once an idle device is present, where none is; never if none ever will be."""
+
+    tag: Tag
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """Ask visits in flight to give up; each answers with `Lost(cancelled)`, or `Arrived` if it was sooner."""
 
@@ -69,7 +76,7 @@ class Stop:
     reason: str
 
 
-Action: TypeAlias = Dispatch | Aggregate | Refuse | Abandon | Timer | Cancel | Remember | Stop
+Action: TypeAlias = Dispatch | Aggregate | Refuse | Abandon | Timer | Wake | Cancel | Remember | Stop
 
 
 class Policy(Protocol):
@@ -90,12 +97,12 @@ class Policy(Protocol):
 class Selector(Protocol):
     """Which devices are sent out.
 
-    Laws: frozen and without state; devices are distinct and idle; the same view gives the same devices.
+    Laws: frozen and without state; devices are distinct, idle and present; the same view gives the same ones.
     """
 
     reads_loss: ClassVar[bool]
     """Whether it decides by training losses, which `--timing-only` does not have."""
 
     def pick(self, k: int, view: View) -> Sequence[int]:
-        """Up to `k` idle devices, in the order in which they are to be dispatched."""
+        """Up to `k` devices that are idle and present, in the order in which they are to be dispatched."""
         ...

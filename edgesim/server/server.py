@@ -6,8 +6,9 @@ to do and talks to the learner. It owns no clock and starts no process: whoever 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from edgesim.errors import RunFailed
 from edgesim.learner import Learner, Order
@@ -31,6 +32,7 @@ from edgesim.server.events import (
 )
 from edgesim.server.plan import EvaluationPlan, StopRule
 from edgesim.server.policy import Action, Policy, Selector
+from edgesim.server.roster import EverPresent, Presence, Roster
 from edgesim.server.rows import AggregationRows, DispatchRows, Tables
 from edgesim.server.view import Progress, View
 from edgesim.server.visits import Visits
@@ -42,8 +44,8 @@ class Server:
     """The one mutable object of a run's timing half.
 
     Args:
-        devices: size of the fleet.
-        profile_of: name of a device's profile, for the tables.
+        roster: standing facts of the fleet.
+        presence: when its devices are there.
         policy: when.
         selector: who.
         learner: the other half.
@@ -55,8 +57,8 @@ class Server:
     def __init__(
         self,
         *,
-        devices: int,
-        profile_of: Callable[[int], str],
+        roster: Roster,
+        presence: Presence | None = None,
         policy: Policy,
         selector: Selector,
         learner: Learner,
@@ -64,18 +66,18 @@ class Server:
         stop: StopRule,
         evaluation: EvaluationPlan,
     ) -> None:
-        self._profile_of = profile_of
         self._policy = policy
         self._learner = learner
         self._stop = stop
         self._evaluation = evaluation
         self._progress = Progress()
-        self._visits = Visits(devices)
+        self._visits = Visits(len(roster))
         self._dispatches = DispatchRows()
         self._aggregations = AggregationRows()
         self._evaluations = Evaluations(learner)
         self.view = View(
-            devices,
+            roster,
+            presence or EverPresent(),
             stop.dispatches,
             self._progress,
             self._visits,
@@ -124,7 +126,7 @@ class Server:
         merged = self._progress.aggregated
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
-            self._dispatches.table(self._profile_of, losses),
+            self._dispatches.table(self.view.roster.profile_of, losses),
             self._aggregations.table,
             self._evaluations.table(),
         )
@@ -168,6 +170,8 @@ class Server:
                 self._abandon()
             case act.Timer(after_s, tag):
                 self._start_timer(after_s, tag)
+            case act.Wake(tag):
+                self._wake(tag)
             case act.Cancel(dispatches):
                 self._visits.check_in_flight(tuple(dispatches))
                 self._effects.append(Abort(tuple(dispatches)))
@@ -207,6 +211,7 @@ class Server:
             rows.staleness[dispatch] = age
             rows.decide(dispatch, Outcome.AGGREGATED)
         progress.aggregated.extend(dispatches)
+        progress.latest.update((rows.device[dispatch], dispatch) for dispatch in dispatches)
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)
         self._pending.append(Aggregated(progress.version, tuple(dispatches)))
@@ -259,6 +264,12 @@ class Server:
             raise RunFailed(f"coordination: a timer after {after_s} s; timers cannot fire in the past")
         self._timers += 1
         self._set_timer(self._progress.time_s + after_s, tag, TimerKind.POLICY)
+
+    def _wake(self, tag: Tag) -> None:
+        at_s = self.view.next_presence_s()
+        if self._progress.time_s < at_s < math.inf:
+            self._timers += 1
+            self._set_timer(at_s, tag, TimerKind.POLICY)
 
     def _set_timer(self, at_s: float, tag: Tag, kind: TimerKind) -> None:
         self._effects.append(SetTimer(at_s, tag, kind))

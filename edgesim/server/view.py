@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import KeysView, Sequence
+from collections.abc import Callable, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edgesim.learner import Learner
 from edgesim.rng import Streams
 from edgesim.server.draw import draw_distinct
 from edgesim.server.events import Tag
+from edgesim.server.roster import Presence, Roster
 from edgesim.server.rows import DispatchRows
 from edgesim.server.visits import Visits
 
@@ -28,6 +31,7 @@ class Progress:
         sent_in_round: dispatches since the latest round was over.
         remembered: what the policy asked to remember.
         aggregated: dispatches whose updates were merged, in the order in which they were.
+        latest: per device, the latest of them.
     """
 
     time_s: float = 0.0
@@ -36,14 +40,21 @@ class Progress:
     sent_in_round: int = 0
     remembered: Remembered = None
     aggregated: list[int] = field(default_factory=list)
+    latest: dict[int, int] = field(default_factory=dict)
 
 
 class View:
-    """The read-only face of the server."""
+    """The read-only face of the server.
+
+    Attributes:
+        roster: standing facts of the fleet.
+        devices: size of the fleet.
+    """
 
     def __init__(
         self,
-        devices: int,
+        roster: Roster,
+        presence: Presence,
         dispatch_limit: int | None,
         progress: Progress,
         visits: Visits,
@@ -52,7 +63,9 @@ class View:
         learner: Learner,
         streams: Streams,
     ) -> None:
-        self.devices = devices
+        self.roster = roster
+        self.devices = len(roster)
+        self._presence = presence
         self._dispatch_limit = dispatch_limit
         self._progress = progress
         self._visits = visits
@@ -101,6 +114,11 @@ class View:
         """Dispatches whose updates were merged, in the order in which they were."""
         return self._progress.aggregated
 
+    @property
+    def latest(self) -> Mapping[int, int]:
+        """Of each device in `history`, the latest dispatch there, in the order of their first."""
+        return self._progress.latest
+
     def tag(self, dispatch: int) -> Tag:
         """The tag under which a dispatch was sent."""
         return self._visits.tags[dispatch]
@@ -129,17 +147,40 @@ class View:
         """Whether a device is without work."""
         return device not in self._visits.busy
 
+    def free(self, devices: Sequence[int]) -> list[int]:
+        """Those of these devices that are idle and present, in the same order."""
+        idle = [device for device in devices if device not in self._visits.busy]
+        if self._presence.always or not idle:
+            return idle
+        there = self._presence.present(np.array(idle, dtype=np.int64), self.time_s)
+        return [device for device, is_there in zip(idle, there.tolist(), strict=True) if is_there]
+
+    def next_presence_s(self) -> float:
+        """The earliest time from now on at which an idle device is present; infinite for never."""
+        idle = np.ones(self.devices, dtype=bool)
+        idle[list(self._visits.busy)] = False
+        devices = np.flatnonzero(idle)
+        return float(self._presence.next_s(devices, self.time_s).min()) if devices.size else np.inf
+
     def select(self, k: int) -> list[int]:
         """Whom the selector sends out if asked for `k`, within the limit on dispatches."""
         remaining = self.remaining_dispatches
         wanted = k if remaining is None else min(k, remaining)
         return list(self._selector.pick(wanted, self))[:remaining] if wanted > 0 and self.idle else []
 
-    def draw(self, k: int) -> list[int]:
-        """Up to `k` distinct idle devices, uniformly; the same ones until something is dispatched or decided.
+    def draw(self, k: int, among: Callable[[int], bool] | None = None) -> list[int]:
+        """Up to `k` distinct devices that are idle and present, uniformly; all of them where there are fewer.
 
-        The draw is named by the round and by how many were sent in it, so that variants whose rounds are
-        alike draw alike.
+        The same ones until something is dispatched or decided. The draw is named by the round and by how many
+        were sent in it, so that variants whose rounds are alike draw alike.
+
+        Args:
+            k: how many.
+            among: which devices may be drawn; all where absent.
         """
         key = (self._progress.rounds, self._progress.sent_in_round)
-        return draw_distinct(self._streams, key, min(k, self.idle), self.devices, self.is_idle)
+
+        def accepted(devices: list[int]) -> list[int]:
+            return self.free(devices if among is None else [d for d in devices if among(d)])
+
+        return draw_distinct(self._streams, key, min(k, self.idle), self.devices, accepted)

@@ -13,6 +13,7 @@ from edgesim.selection._selector import SelectionRule
 from edgesim.server.effects import Start
 from edgesim.server.events import Begin
 from edgesim.server.plan import EvaluationPlan, StopRule
+from edgesim.server.roster import Roster
 from edgesim.server.server import Server
 from tests.contract._examples import example
 from tests.fakes import FixedWorkload
@@ -28,8 +29,7 @@ def selector(request: pytest.FixtureRequest) -> SelectionRule:
 def at_work(selector: SelectionRule, first_round: int) -> tuple[Server, set[int]]:
     """A server that has sent out so many devices, and which ones these are."""
     server = Server(
-        devices=DEVICES,
-        profile_of=str,
+        roster=Roster.alike(DEVICES),
         policy=Synchronous(clients_per_round=first_round),
         selector=selector,
         learner=FixedWorkload(),

@@ -35,6 +35,7 @@ from edgesim.server.policy import (
     Stop,
     Timer,
 )
+from edgesim.server.roster import Roster
 from edgesim.server.server import Server
 from edgesim.server.view import View
 from tests.fakes import WORKLOAD, FixedWorkload, Script
@@ -44,8 +45,7 @@ REPORT = VisitReport(0.0, 1.0, 0.0, None, "tabled")
 
 def serve(script: Script, devices: int = 4, learner: FixedWorkload | None = None, **stop: Any) -> Server:
     return Server(
-        devices=devices,
-        profile_of=str,
+        roster=Roster.alike(devices),
         policy=script,
         selector=Uniform(),
         learner=learner or FixedWorkload(),

@@ -1,0 +1,71 @@
+"""What is known of every device before the first visit, and whether one is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roster:
+    """Standing facts of the fleet, as columns [n]; device i is entry i of each.
+
+    Attributes:
+        profiles: per fleet entry, the name of its device profile or population.
+        group: number of the fleet entry that the device comes from.
+        samples: training samples that it has.
+        expected_s: expected seconds of its first visit, with the capacity that it was given and no jitter.
+    """
+
+    profiles: tuple[str, ...]
+    group: NDArray[np.int32]
+    samples: NDArray[np.int64]
+    expected_s: NDArray[np.float64]
+
+    @classmethod
+    def alike(cls, devices: int) -> Self:
+        """So many devices of one entry, each with one sample and visits of a second."""
+        return cls(
+            ("device",), np.zeros(devices, np.int32), np.ones(devices, np.int64), np.ones(devices, np.float64)
+        )
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def profile_of(self, device: int) -> str:
+        """Name of the profile of a device."""
+        return self.profiles[int(self.group[device])]
+
+
+class Presence(Protocol):
+    """Whether devices are there. A device that is absent can be given no work."""
+
+    @property
+    def always(self) -> bool:
+        """Whether no device is ever absent."""
+        ...
+
+    def present(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.bool_]:
+        """Whether each of these devices is there at this time."""
+        ...
+
+    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[Any]:
+        """The earliest time from `at_s` on at which each of these devices is there; infinite for never."""
+        ...
+
+
+class EverPresent:
+    """A fleet that nobody leaves."""
+
+    always = True
+
+    def present(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.bool_]:  # noqa: ARG002
+        """All of them."""
+        return np.ones(len(devices), dtype=bool)
+
+    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
+        """Now."""
+        return np.full(len(devices), at_s)
