@@ -78,6 +78,8 @@ def cost(
         capacity=column(capacity),
         profiles=tuple(f"profile-{number}" for number in range(entries)),
         stragglers=(None,) * entries,
+        loads=(None,) * entries,
+        throttlings=(None,) * entries,
         bases=("measured",) * entries,
     )
     return CostModel(fleet, Streams(1))

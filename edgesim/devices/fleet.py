@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Network
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
-from edgesim.devices.straggler import Straggler
+from edgesim.devices.straggler import Load, Straggler, Throttling
+from edgesim.errors import InputError
 from edgesim.rng import Streams
 from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, PositiveSeconds, Seconds
 
@@ -52,8 +53,8 @@ class ComputeOverride(Strict):
         return self
 
 
-def _network_tag(given: Any) -> str:
-    return "links" if isinstance(given, dict | Network) else "named"
+def _tag(given: Any) -> str:
+    return "written" if isinstance(given, dict | Strict) else "named"
 
 
 class FleetGroup(Strict):
@@ -65,6 +66,9 @@ class FleetGroup(Strict):
         network: name of their network, or its links; the profile's network where absent.
         compute: another compute model than the profile's.
         straggler: how visits are slowed down now and then.
+        slow_devices: how devices are slowed down for the whole run.
+        load: other work on the devices, correlated in time.
+        throttling: how they slow down by heat; `profile` for what their profile says.
         capacity: the sub-model's capacity on these devices.
     """
 
@@ -72,14 +76,35 @@ class FleetGroup(Strict):
     count: Count
     network: (
         Annotated[
-            Annotated[NetworkName, Tag("named")] | Annotated[Network, Tag("links")],
-            Discriminator(_network_tag),
+            Annotated[NetworkName, Tag("named")] | Annotated[Network, Tag("written")],
+            Discriminator(_tag),
         ]
         | None
     ) = None
     compute: ComputeOverride | None = None
     straggler: Straggler | None = None
+    slow_devices: Straggler | None = None
+    load: Load | None = None
+    throttling: (
+        Annotated[
+            Annotated[Literal["profile"], Tag("named")] | Annotated[Throttling, Tag("written")],
+            Discriminator(_tag),
+        ]
+        | None
+    ) = None
     capacity: Positive | None = None
+
+    @field_validator("throttling")
+    @classmethod
+    def _known(cls, given: Any, info: ValidationInfo) -> Any:
+        """`throttling: profile` needs a profile that says how its device throttles."""
+        catalogue, name = (info.context or {}).get("catalogue"), info.data.get("profile")
+        if given == "profile" and catalogue is not None and name is not None:
+            try:
+                catalogue.throttling(name)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +117,7 @@ class _Kind:
     step_overhead_s: float
     compute_jitter: float
     basis: str
+    throttling: Throttling | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +139,8 @@ class Fleet:
         capacity: the sub-model's capacity as the scenario gives it; nan where it does not.
         profiles: per group, the name of its device profile.
         stragglers: per group, how its visits are slowed down.
+        loads: per group, other work on its devices.
+        throttlings: per group, how its devices slow down by heat.
         bases: per group, the basis of its compute seconds: measured, datasheet, estimated or override.
     """
 
@@ -130,6 +158,8 @@ class Fleet:
     capacity: Floats
     profiles: tuple[str, ...]
     stragglers: tuple[Straggler | None, ...]
+    loads: tuple[Load | None, ...]
+    throttlings: tuple[Throttling | None, ...]
     bases: tuple[str, ...]
 
     @classmethod
@@ -148,10 +178,11 @@ class Fleet:
         def drawn(purpose: str, pick: Callable[[Network], Distribution]) -> Floats:
             return _locked(_draw([pick(kind.network) for kind in kinds], counts, streams, purpose))
 
+        slowness = _slowness([group.slow_devices for group in groups], counts, streams)
         return cls(
             group=_locked(np.repeat(np.arange(len(groups), dtype=np.int32), counts)),
-            rate_flops=column([kind.rate_flops for kind in kinds]),
-            step_overhead_s=column([kind.step_overhead_s for kind in kinds]),
+            rate_flops=_locked(column([kind.rate_flops for kind in kinds]) / slowness),
+            step_overhead_s=_locked(column([kind.step_overhead_s for kind in kinds]) * slowness),
             compute_jitter=column([kind.compute_jitter for kind in kinds]),
             downlink_bps=drawn("network-downlink", lambda network: network.downlink),
             uplink_bps=drawn("network-uplink", lambda network: network.uplink),
@@ -163,6 +194,8 @@ class Fleet:
             capacity=column([np.nan if group.capacity is None else group.capacity for group in groups]),
             profiles=tuple(group.profile for group in groups),
             stragglers=tuple(group.straggler for group in groups),
+            loads=tuple(group.load for group in groups),
+            throttlings=tuple(kind.throttling for kind in kinds),
             bases=tuple(kind.basis for kind in kinds),
         )
 
@@ -181,6 +214,7 @@ def _kind(group: FleetGroup, catalogue: Catalogue) -> _Kind:
         profile,
         network if isinstance(network, Network) else catalogue.network(network),
         *_compute(profile, group.compute),
+        catalogue.throttling(group.profile) if group.throttling == "profile" else group.throttling,
     )
 
 
@@ -209,6 +243,18 @@ def _draw(
         devices = np.arange(end - count, end)
         column[devices[0] : end] = distribution.quantile(streams.uniform(purpose, devices))
     return column
+
+
+def _slowness(stragglers: Sequence[Straggler | None], counts: Sequence[int], streams: Streams) -> Floats:
+    """What the seconds of each device's work are multiplied by for the whole run."""
+    ends = np.cumsum(counts).tolist()
+    factor = np.ones(ends[-1])
+    for straggler, count, end in zip(stragglers, counts, ends, strict=True):
+        if straggler is not None:
+            devices = np.arange(end - count, end)
+            slow = devices[streams.uniform("slow-device", devices) <= straggler.probability]
+            factor[slow] = straggler.slowdown.quantile(streams.uniform("device-slowdown", slow))
+    return factor
 
 
 def _or_unknown(figure: Figure[float] | None) -> float:

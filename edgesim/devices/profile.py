@@ -13,8 +13,18 @@ from edgesim import shipped, yaml_source
 from edgesim.devices._strict import Strict
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
+from edgesim.devices.straggler import Throttling
 from edgesim.errors import InputError, Problem, did_you_mean
-from edgesim.yaml_source import Bytes, FlopsPerSecond, NonNegative, Seconds, Watts
+from edgesim.yaml_source import (
+    AtLeastOne,
+    Bytes,
+    FlopsPerSecond,
+    NonNegative,
+    PositiveSeconds,
+    ProperFraction,
+    Seconds,
+    Watts,
+)
 
 FOLDER = "device_profiles"
 NETWORKS = "networks"
@@ -73,6 +83,22 @@ class Power(Strict):
     active: Figure[Watts] | None = None
 
 
+class Thermal(Strict):
+    """How the device throttles where it is not cooled; a fleet asks for it by `throttling: profile`.
+
+    Attributes:
+        slowdown: how many times longer the same work takes when hot.
+        onset: heat at which the slowdown begins, on the scale of `Throttling`.
+        heating_time: time constant of getting hot by work.
+        cooling_time: time constant of getting cold again.
+    """
+
+    slowdown: Figure[AtLeastOne]
+    onset: Figure[ProperFraction]
+    heating_time: Figure[PositiveSeconds]
+    cooling_time: Figure[PositiveSeconds]
+
+
 class DeviceProfile(Strict):
     """One kind of device.
 
@@ -82,6 +108,7 @@ class DeviceProfile(Strict):
         compute: how fast it trains.
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
+        thermal: how it slows down by heat; its rate is that of a cool device.
         network: name of the network it is on unless a scenario says otherwise.
     """
 
@@ -90,6 +117,7 @@ class DeviceProfile(Strict):
     compute: Compute
     memory: Figure[Bytes]
     power: Power = Power()
+    thermal: Thermal | None = None
     network: NetworkName
 
 
@@ -139,6 +167,20 @@ class Catalogue:
                 raise _unknown("device profile", name, self.names(), f"{FOLDER}/")
             self._profiles[name] = self._read(self._profile_files[name], DeviceProfile)
         return self._profiles[name]
+
+    def throttling(self, name: str) -> Throttling:
+        """What the device profile of this name says of throttling, without its origin.
+
+        Raises:
+            InputError: it says nothing, there is no such profile, or its file is wrong.
+        """
+        thermal = self.load(name).thermal
+        if thermal is None:
+            remedy = "write it out: {slowdown: 2.1, onset: 0.8, heating_time: 60 s, cooling_time: 120 s}"
+            raise InputError(f"the profile {name} says nothing of it; {remedy}")
+        return Throttling.model_construct(
+            **{key: getattr(thermal, key).value for key in Throttling.model_fields}
+        )
 
     def network(self, name: str) -> NetworkProfile:
         """The network of this name.

@@ -88,6 +88,8 @@ def _fleet(**columns: tuple[float, float]) -> Fleet:
         capacity=unknown,
         profiles=("bench",),
         stragglers=(None,),
+        loads=(None,),
+        throttlings=(None,),
         bases=("measured",),
         **{name: np.array(values) for name, values in columns.items()},
     )
