@@ -295,7 +295,7 @@ def _terms(parts: Parts, devices: Whole, visits: Whole, versions: Whole) -> _Ter
     fleet = parts.fleet
     nothing = np.zeros(len(fleet))
     bare = CostModel(replace(fleet, step_overhead_s=nothing, latency_s=nothing), parts.cost.streams)
-    whole_s, bare_s = (cost.phases(workloads, devices, visits) for cost in (parts.cost, bare))
+    whole_s, bare_s = (cost.nominal(workloads, devices, visits) for cost in (parts.cost, bare))
     trains = whole_s.fits  # without the memory there is only a download
     return (
         np.where(trains, whole_s.compute_s - bare_s.compute_s, 0.0),

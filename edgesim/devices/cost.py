@@ -1,7 +1,8 @@
 """Seconds and joules of a visit: the analytic cost model.
 
     download_s = latency_s + 8 bytes_down / (downlink_bps x jitter)
-    compute_s  = (steps x step_overhead_s + train_flops / rate_flops) x jitter x slowdown
+    nominal_s  = (steps x step_overhead_s + train_flops / rate_flops) x jitter x slowdown
+    compute_s  = nominal_s, stretched by the device's load and heat (`speed`)
     upload_s   = latency_s + 8 bytes_up / (uplink_bps x jitter)
 
 Jitter factors are lognormal with median 1. Every factor is drawn by device and visit, so it does not depend
@@ -11,13 +12,15 @@ on what else is charged, or when.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from edgesim.devices.fleet import Fleet
+from edgesim.devices.speed import Speed
 from edgesim.learner import Workload
 from edgesim.rng import Streams
 
@@ -36,9 +39,9 @@ class Phases:
         compute_s: seconds of local training; what they would be where the sub-model does not fit.
         upload_s: seconds until the update is at the server.
         fits: whether the workload's peak memory is within the device's.
-        energy_download_j: joules of the download at idle power, the radio's own left out; nan where unknown.
-        energy_compute_j: joules of the training at active power; nan where unknown.
-        energy_upload_j: joules of the upload at idle power; nan where unknown.
+        energy_download_j: joules of the download; nan where unknown.
+        energy_compute_j: joules of the training; nan where unknown.
+        energy_upload_j: joules of the upload; nan where unknown.
     """
 
     download_s: Floats
@@ -50,15 +53,61 @@ class Phases:
     energy_upload_j: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Demands:
+    """What visits ask of their devices, as arrays [n]; when they are done is a matter of when they begin.
+
+    Attributes:
+        latency_s: one-way delay, paid once per transfer.
+        bits_down: of the download.
+        down_bps: rate of the device's own link towards it.
+        nominal_s: seconds of the training at full speed; what they would be where the sub-model does not fit.
+        bits_up: of the upload.
+        up_bps: rate of the device's own link towards the server.
+        fits: whether the workload's peak memory is within the device's.
+        transfer_w: power during a transfer; nan where unknown.
+        compute_w: power during the training; nan where unknown.
+    """
+
+    latency_s: Floats
+    bits_down: Floats
+    down_bps: Floats
+    nominal_s: Floats
+    bits_up: Floats
+    up_bps: Floats
+    fits: NDArray[np.bool_]
+    transfer_w: Floats
+    compute_w: Floats
+
+    def phases(self) -> Phases:
+        """What the visits take at full speed."""
+        download_s = self.latency_s + self.bits_down / self.down_bps
+        upload_s = self.latency_s + self.bits_up / self.up_bps
+        return Phases(
+            download_s=download_s,
+            compute_s=self.nominal_s,
+            upload_s=upload_s,
+            fits=self.fits,
+            energy_download_j=self.transfer_w * download_s,
+            energy_compute_j=self.compute_w * self.nominal_s,
+            energy_upload_j=self.transfer_w * upload_s,
+        )
+
+
+@dataclass(frozen=True)
 class CostModel:
     """(Workload, device, visit) to seconds and joules per phase."""
 
     fleet: Fleet
     streams: Streams
 
-    def phases(self, workloads: Sequence[Workload], devices: Devices, visits: Devices) -> Phases:
-        """Charge a batch of visits; bit-equal to charging them one by one.
+    @cached_property
+    def speed(self) -> Speed:
+        """How fast the devices work over time."""
+        return Speed.of(self.fleet, self.streams)
+
+    def demands(self, workloads: Sequence[Workload], devices: Devices, visits: Devices) -> Demands:
+        """What a batch of visits asks of its devices; bit-equal to asking one by one.
 
         Args:
             workloads: n workloads.
@@ -69,11 +118,32 @@ class CostModel:
         down = self._jitter("network-down-jitter", fleet.network_jitter[devices], devices, visits)
         up = self._jitter("network-up-jitter", fleet.network_jitter[devices], devices, visits)
         compute = self._jitter("compute-jitter", fleet.compute_jitter[devices], devices, visits)
-        return self._charge(workloads, devices, down, compute * self._slowdown(devices, visits), up)
+        return self._demands(workloads, devices, down, compute * self._slowdown(devices, visits), up)
+
+    def phases(self, demands: Demands, devices: Devices, start_s: Floats, heat: Floats) -> Phases:
+        """What visits take that nothing disturbs.
+
+        Args:
+            demands: of n visits.
+            devices: the n devices that do them.
+            start_s: when each one begins.
+            heat: of each device then.
+        """
+        nominal = demands.phases()
+        if not self.speed.varies:
+            return nominal
+        begin_s = start_s + nominal.download_s
+        cooled = self.speed.cooled(heat, devices, nominal.download_s)
+        compute_s, _ = self.speed.seconds(demands.nominal_s, devices, begin_s, cooled)
+        return replace(nominal, compute_s=compute_s, energy_compute_j=demands.compute_w * compute_s)
+
+    def nominal(self, workloads: Sequence[Workload], devices: Devices, visits: Devices) -> Phases:
+        """What visits cost at full speed: with jitter and slowdown, without load and heat."""
+        return self.demands(workloads, devices, visits).phases()
 
     def expected(self, workload: Workload, devices: Devices) -> Phases:
-        """What one workload costs each of n devices without jitter and slowdown."""
-        return self._charge([workload], devices, _NONE, _NONE, _NONE)
+        """What one workload costs each of n devices without jitter, slowdown, load and heat."""
+        return self._demands([workload], devices, _NONE, _NONE, _NONE).phases()
 
     def basis(self, device: int) -> str:
         """Basis of a device's compute seconds: measured, datasheet, estimated or override."""
@@ -98,27 +168,22 @@ class CostModel:
                 factor[hit] = straggler.slowdown.quantile(u)
         return factor
 
-    def _charge(
+    def _demands(
         self, workloads: Sequence[Workload], devices: Devices, down: Floats, compute: Floats, up: Floats
-    ) -> Phases:
+    ) -> Demands:
         fleet = self.fleet
-        latency_s = fleet.latency_s[devices]
-        download_s = latency_s + _column([w.bytes_down for w in workloads]) * 8 / (
-            fleet.downlink_bps[devices] * down
-        )
-        upload_s = latency_s + _column([w.bytes_up for w in workloads]) * 8 / (fleet.uplink_bps[devices] * up)
         overhead_s = _column([w.steps for w in workloads]) * fleet.step_overhead_s[devices]
-        compute_s = (
-            overhead_s + _column([w.train_flops for w in workloads]) / fleet.rate_flops[devices]
-        ) * compute
-        return Phases(
-            download_s=download_s,
-            compute_s=compute_s,
-            upload_s=upload_s,
+        rate_s = _column([w.train_flops for w in workloads]) / fleet.rate_flops[devices]
+        return Demands(
+            latency_s=fleet.latency_s[devices],
+            bits_down=_column([w.bytes_down for w in workloads]) * 8,
+            down_bps=fleet.downlink_bps[devices] * down,
+            nominal_s=(overhead_s + rate_s) * compute,
+            bits_up=_column([w.bytes_up for w in workloads]) * 8,
+            up_bps=fleet.uplink_bps[devices] * up,
             fits=_column([w.memory_bytes for w in workloads]) <= fleet.memory_bytes[devices],
-            energy_download_j=fleet.idle_w[devices] * download_s,
-            energy_compute_j=fleet.active_w[devices] * compute_s,
-            energy_upload_j=fleet.idle_w[devices] * upload_s,
+            transfer_w=fleet.idle_w[devices],
+            compute_w=fleet.active_w[devices],
         )
 
 

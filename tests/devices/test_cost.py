@@ -42,7 +42,7 @@ def _model(catalogue: Catalogue, *groups: dict[str, Any], seed: int = 1) -> Cost
 
 
 def _charge(model: CostModel, workload: Workload, device: int = 0, visit: int = 0) -> Phases:
-    return model.phases([workload], np.array([device]), np.array([visit]))
+    return model.nominal([workload], np.array([device]), np.array([visit]))
 
 
 def test_two_devices_worked_by_hand(catalogue: Catalogue) -> None:
@@ -56,7 +56,7 @@ def test_two_devices_worked_by_hand(catalogue: Catalogue) -> None:
         },
     )
     workloads = [_workload(memory=10**9), _workload(memory=5 * 10**9)]
-    phases = model.phases(workloads, np.array([0, 1]), np.array([0, 0]))
+    phases = model.nominal(workloads, np.array([0, 1]), np.array([0, 0]))
     np.testing.assert_allclose(phases.download_s, [0.025 + 16e6 / 80e6, 1 + 4], rtol=1e-15)
     np.testing.assert_allclose(phases.compute_s, [5 * 0.01 + 3, 5 * 0.5 * 3], rtol=1e-15)
     np.testing.assert_allclose(phases.upload_s, [0.025 + 8e6 / 8e6, 1 + 8], rtol=1e-15)
@@ -87,7 +87,7 @@ def test_expected_seconds_have_no_jitter_and_no_slowdown(catalogue: Catalogue) -
 def test_jitter_has_median_one_and_its_sigma(catalogue: Catalogue) -> None:
     model = _model(catalogue, {**UNEVEN, "straggler": None})
     visits = np.arange(4000)
-    phases = model.phases([_workload()] * 4000, np.zeros(4000, dtype=np.int64), visits)
+    phases = model.nominal([_workload()] * 4000, np.zeros(4000, dtype=np.int64), visits)
     factor = phases.compute_s / model.expected(_workload(), np.array([0])).compute_s
     assert np.median(factor) == pytest.approx(1, abs=0.03)
     assert np.std(np.log(factor)) == pytest.approx(0.2, rel=0.06)
@@ -98,7 +98,7 @@ def test_slowdown_comes_with_its_probability_and_is_not_clipped(catalogue: Catal
     half = {"dist": "uniform", "low": 0.25, "high": 0.75}
     group = {"compute": {"seconds_per_step": "1 s"}, "straggler": {"probability": 0.3, "slowdown": half}}
     model = _model(catalogue, group)
-    phases = model.phases([_workload(steps=1)] * 4000, np.zeros(4000, dtype=np.int64), np.arange(4000))
+    phases = model.nominal([_workload(steps=1)] * 4000, np.zeros(4000, dtype=np.int64), np.arange(4000))
     slowed = phases.compute_s < 1
     assert slowed.mean() == pytest.approx(0.3, abs=0.03)
     assert phases.compute_s[slowed].mean() == pytest.approx(0.5, abs=0.02)
@@ -125,9 +125,9 @@ def test_visits_cost_the_same_one_by_one_and_in_a_batch(
     model = _model(SHIPPED, {"count": 2, **UNEVEN}, {"profile": "pixel-6", "network": "lte"}, {}, seed=seed)
     devices, visits = (np.array([entry[i] for entry in batch]) for i in (0, 1))
     workloads = [_workload(up=up, steps=steps) for _, _, up, steps in batch]
-    together = model.phases(workloads, devices, visits)
+    together = model.nominal(workloads, devices, visits)
     for index, workload in enumerate(workloads):
-        alone = model.phases([workload], devices[[index]], visits[[index]])
+        alone = model.nominal([workload], devices[[index]], visits[[index]])
         for field in fields(Phases):
             np.testing.assert_array_equal(
                 getattr(alone, field.name)[0], getattr(together, field.name)[index], strict=True

@@ -1,0 +1,368 @@
+"""Visits that something shared or absent slows down: carried out stage by stage.
+
+A visit is a delay and a transfer, the training, a delay and a transfer. Each stage ends by an event of its own.
+Transfers over shared links are flows of the fluid model; over a device's own link they have an end. A device
+that leaves loses its visit, or pauses it and goes on when it is back. During an outage transfers stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, auto
+from math import inf
+from typing import Protocol, cast
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from edgesim.devices.cost import Demands
+from edgesim.devices.speed import Speed
+from edgesim.learner import Order
+from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
+from edgesim.simulation.clock import Clock, Turn
+from edgesim.simulation.links import FluidLinks
+from edgesim.simulation.visits import Ending, known
+from edgesim.simulation.warmth import Warmth
+
+
+class Stage(IntEnum):
+    """What a visit is at; the names of its phases in order."""
+
+    DOWNLOAD = 0
+    COMPUTE = 1
+    UPLOAD = 2
+
+
+class _State(Enum):
+    RUNNING = auto()
+    STALLED = auto()  # the transfer stands still, and the device waits for it
+    PAUSED = auto()  # the device is away
+    OVER = auto()
+
+
+@dataclass(slots=True, eq=False)
+class StagedVisit:
+    """A visit and how far it is.
+
+    Attributes:
+        order: what was asked for.
+        latency_s: delay before each transfer.
+        bits: of the download and the upload, at the places of their stages.
+        bps: rate of the device's own link in either direction.
+        nominal_s: seconds of the training at full speed.
+        fits: whether the device has the memory for it.
+        watts: power in each stage.
+        basis: how its seconds are known.
+        failure_s: seconds of work after which it fails; infinite where it does not.
+        corrupted: whether its update arrives corrupted.
+    """
+
+    order: Order
+    latency_s: float
+    bits: tuple[float, float, float]
+    bps: tuple[float, float, float]
+    nominal_s: float
+    fits: bool
+    watts: tuple[float, float, float]
+    basis: str
+    failure_s: float
+    corrupted: bool
+    owner: Stages
+    stage: Stage = Stage.DOWNLOAD
+    state: _State = _State.RUNNING
+    delay_s: float = 0.0  # what is left of the stage: first the delay, then bits or nominal seconds
+    left: float = 0.0
+    since_s: float = 0.0  # since when it runs, stalls or pauses without a change
+    stretch_s: float = 0.0  # since when the device is present
+    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    paused_s: float = 0.0
+    ticket: int = 0  # whatever was scheduled with an older one is void
+    stay: int = 0  # the same for what cuts off a device's stay
+    stream_left: bool = False  # whether the multicast that it listens to has still to send parts of it
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage."""
+        self.stage = stage
+        transfers = stage is not Stage.COMPUTE
+        self.delay_s = self.latency_s if transfers else 0.0
+        self.left = self.bits[stage] if transfers else self.nominal_s
+
+    def report_until(self, now_s: float) -> VisitReport:  # noqa: ARG002  (the owner has the clock)
+        """What the visit has taken so far; it is carried on no further."""
+        self.owner.halt(self)
+        return self.report(self.stage)
+
+    def report(self, done: int) -> VisitReport:
+        """What the visit has taken, of which so many stages are completed."""
+        phases = [seconds if stage < done else None for stage, seconds in enumerate(self.seconds)]
+        energy_j = sum(s * w for s, w in zip(self.seconds, self.watts, strict=True) if s)
+        return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
+
+
+class Stays(Protocol):
+    """How long devices stay once they are present."""
+
+    def until_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
+        """When each of these present devices leaves; infinite for never."""
+        ...
+
+    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
+        """The earliest time from `at_s` on at which each of these devices is there."""
+        ...
+
+    def pauses(self, device: int) -> bool:
+        """Whether a device that leaves takes its work up again when it is back."""
+        ...
+
+
+class Stages:
+    """Carries staged visits out.
+
+    Args:
+        clock: of the run.
+        speed: how fast devices work.
+        warmth: how hot they are.
+        stays: how long they stay.
+        links: shared links.
+        route: links that a device's transfers cross, by direction.
+        tell: is told of each visit that has ended.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        speed: Speed,
+        warmth: Warmth,
+        stays: Stays,
+        links: FluidLinks,
+        route: Callable[[Stage, int], tuple[int, ...]],
+        tell: Callable[[StagedVisit, Ending], None],
+    ) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._warmth = warmth
+        self._stays = stays
+        self._links = links
+        self._route = route
+        self._tell = tell
+        self._flows: dict[int, StagedVisit] = {}
+        self._settling = False
+        self._link_call = 0
+
+    def begin(self, visit: StagedVisit) -> None:
+        """Send a visit out now."""
+        visit.enter(Stage.DOWNLOAD)
+        self._arrive(visit)
+        self._run(visit)
+
+    def halt(self, visit: StagedVisit) -> None:
+        """Stop a visit where it is, and write down how far it has come."""
+        now_s = self._clock.now
+        spent_s = now_s - visit.since_s
+        if visit.state is _State.PAUSED:
+            visit.paused_s += spent_s
+        elif visit.state is not _State.OVER:
+            visit.seconds[visit.stage] += spent_s
+            if visit.state is _State.RUNNING:
+                self._progress(visit, spent_s)
+        visit.state = _State.OVER
+        visit.since_s = now_s
+        visit.ticket += 1
+        visit.stay += 1
+
+    def _progress(self, visit: StagedVisit, spent_s: float) -> None:
+        """Take off what was done since the visit last began to run."""
+        if visit.stage is Stage.COMPUTE:
+            visit.left = max(0.0, visit.left - self._trained(visit, spent_s))
+        elif visit.delay_s:
+            visit.delay_s = max(0.0, visit.delay_s - spent_s)
+        elif (flow := _flow(visit)) in self._flows:
+            del self._flows[flow]
+            visit.left = self._links.remove(flow, self._clock.now)
+            self._settle_soon()
+        else:
+            visit.left = max(0.0, visit.left - visit.bps[visit.stage] * spent_s)
+
+    def _trained(self, visit: StagedVisit, spent_s: float) -> float:
+        """Nominal seconds of training done in so many seconds; the device is warmer by them."""
+        if not self._speed.varies:
+            return spent_s
+        one = np.array([visit.order.device])
+        heat = self._warmth.at(one, visit.since_s)
+        self._warmth.worked(visit.order.device, visit.since_s, spent_s)
+        done_s = self._speed.nominal_done(one, np.array([visit.since_s]), heat, np.array([spent_s]))
+        return float(done_s[0])
+
+    def _run(self, visit: StagedVisit) -> None:
+        """Carry on with the stage that the visit is at."""
+        visit.state, visit.since_s = _State.RUNNING, self._clock.now
+        visit.ticket += 1
+        if visit.stage is Stage.COMPUTE:
+            self._call(visit, self._training_s(visit))
+        elif visit.delay_s:
+            self._call(visit, visit.delay_s)
+        else:
+            self._transfer(visit)
+
+    def _training_s(self, visit: StagedVisit) -> float:
+        if not self._speed.varies:
+            return visit.left
+        one, now_s = np.array([visit.order.device]), self._clock.now
+        heat = self._warmth.at(one, now_s)
+        seconds, _ = self._speed.seconds(np.array([visit.left]), one, np.array([now_s]), heat)
+        return float(seconds[0])
+
+    def _transfer(self, visit: StagedVisit) -> None:
+        route = self._route(visit.stage, visit.order.device)
+        bps = visit.bps[visit.stage]
+        if not route:
+            self._call(visit, visit.left / bps)
+            return
+        flow = _flow(visit)
+        self._flows[flow] = visit
+        self._links.add(flow, visit.left, route, bps, self._clock.now)
+        self._settle_soon()
+
+    def _call(self, visit: StagedVisit, after_s: float) -> None:
+        dispatch = visit.order.dispatch
+        at_s = self._clock.now + after_s
+        self._clock.call_at(at_s, Turn.PHASE, dispatch, self._on_part, (visit, visit.ticket))
+
+    def _on_part(self, event: simpy.Event) -> None:
+        visit, ticket = cast("tuple[StagedVisit, int]", event.value)
+        if ticket == visit.ticket:
+            self._part_over(visit)
+
+    def _part_over(self, visit: StagedVisit) -> None:
+        """A delay, a transfer or the training of a running visit is over."""
+        now_s = self._clock.now
+        visit.seconds[visit.stage] += now_s - visit.since_s
+        if visit.stage is Stage.COMPUTE:
+            self._trained(visit, now_s - visit.since_s)
+        elif visit.delay_s:
+            visit.delay_s = 0.0
+            self._run(visit)
+            return
+        self._stage_over(visit)
+
+    def _stage_over(self, visit: StagedVisit) -> None:
+        visit.since_s = self._clock.now
+        visit.ticket += 1
+        if visit.stage is Stage.DOWNLOAD and not visit.fits:
+            self._finish(visit, Lost(visit.order.dispatch, Outcome.OUT_OF_MEMORY, visit.report(1)))
+        elif visit.stage is not Stage.UPLOAD:
+            visit.enter(Stage(visit.stage + 1))
+            self._run(visit)
+        elif visit.corrupted:
+            self._finish(visit, Lost(visit.order.dispatch, Outcome.REJECTED, visit.report(3)))
+        else:
+            self._finish(visit, Arrived(visit.order.dispatch, visit.report(3)))
+
+    def _finish(self, visit: StagedVisit, ending: Ending) -> None:
+        """Report at the turn of reports, so that those of one instant come in dispatch order."""
+        visit.state = _State.OVER
+        visit.stay += 1
+        value = (visit, visit.ticket, ending)
+        self._clock.call_at(self._clock.now, Turn.REPORT, visit.order.dispatch, self._on_report, value)
+
+    def _on_report(self, event: simpy.Event) -> None:
+        visit, ticket, ending = cast("tuple[StagedVisit, int, Ending]", event.value)
+        if ticket == visit.ticket:
+            self._tell(visit, ending)
+
+    def _arrive(self, visit: StagedVisit) -> None:
+        """The device is present from now on, until it leaves or fails."""
+        now_s, one = self._clock.now, np.array([visit.order.device])
+        visit.stretch_s = now_s
+        visit.stay += 1
+        cut_s = min(float(self._stays.until_s(one, now_s)[0]), now_s + visit.failure_s)
+        if cut_s < inf:
+            value = (visit, visit.stay)
+            self._clock.call_at(cut_s, Turn.LEAVE, visit.order.dispatch, self._on_cut, value)
+
+    def _on_cut(self, event: simpy.Event) -> None:
+        visit, stay = cast("tuple[StagedVisit, int]", event.value)
+        if stay != visit.stay:
+            return
+        now_s = self._clock.now
+        visit.failure_s -= now_s - visit.stretch_s
+        self.halt(visit)
+        back_s = self._back_s(visit)
+        if visit.failure_s > 0 and back_s < inf:
+            visit.state = _State.PAUSED
+            value = (visit, visit.stay)
+            self._clock.call_at(back_s, Turn.LEAVE, visit.order.dispatch, self._on_return, value)
+        else:
+            self._tell(visit, Lost(visit.order.dispatch, Outcome.DROPPED, visit.report(visit.stage)))
+
+    def _back_s(self, visit: StagedVisit) -> float:
+        """When a device that leaves now takes its work up again; infinite if it does not."""
+        device = visit.order.device
+        if not self._stays.pauses(device):
+            return inf
+        return float(self._stays.next_s(np.array([device]), self._clock.now)[0])
+
+    def _on_return(self, event: simpy.Event) -> None:
+        visit, stay = cast("tuple[StagedVisit, int]", event.value)
+        if stay == visit.stay:
+            visit.paused_s += self._clock.now - visit.since_s
+            self._arrive(visit)
+            self._run(visit)
+
+    def _settle_soon(self) -> None:
+        """Ask the links for their next end once everything of this instant has happened."""
+        if not self._settling:
+            self._settling = True
+            self._clock.call_at(self._clock.now, Turn.SETTLE, 0, self._on_settle)
+
+    def _on_settle(self, _event: simpy.Event) -> None:
+        self._settling = False
+        self._link_call += 1
+        at_s = self._links.next_s()
+        if at_s < inf:
+            self._clock.call_at(at_s, Turn.LINKS, 0, self._on_links, self._link_call)
+
+    def _on_links(self, event: simpy.Event) -> None:
+        if event.value == self._link_call:
+            for flow in self._links.advance(self._clock.now):
+                self._part_over(self._flows.pop(flow))
+            self._settle_soon()
+
+
+def _flow(visit: StagedVisit) -> int:
+    """Number of the flow of a visit's present transfer."""
+    return 2 * visit.order.dispatch + (visit.stage is Stage.UPLOAD)
+
+
+def staged(
+    orders: Sequence[Order],
+    demands: Demands,
+    rows: Sequence[int],
+    basis: Callable[[int], str],
+    failure_s: NDArray[np.float64],
+    corrupted: NDArray[np.bool_],
+    owner: Stages,
+) -> list[StagedVisit]:
+    """The visits of these rows of a batch."""
+    return [
+        StagedVisit(
+            order=orders[row],
+            latency_s=float(demands.latency_s[row]),
+            bits=(float(demands.bits_down[row]), 0.0, float(demands.bits_up[row])),
+            bps=(float(demands.down_bps[row]), 0.0, float(demands.up_bps[row])),
+            nominal_s=float(demands.nominal_s[row]),
+            fits=bool(demands.fits[row]),
+            watts=(
+                float(demands.transfer_w[row]),
+                float(demands.compute_w[row]),
+                float(demands.transfer_w[row]),
+            ),
+            basis=basis(orders[row].device),
+            failure_s=float(failure_s[row]),
+            corrupted=bool(corrupted[row]),
+            owner=owner,
+        )
+        for row in rows
+    ]
