@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.coordination.synchronous import Synchronous
-from edgesim.devices.cost import Phases
+from edgesim.devices.cost import Demands, Phases
+from edgesim.devices.speed import Speed
 from edgesim.learner import Aggregation, Operator, Order, Part, Workload
 from edgesim.rng import Streams
 from edgesim.selection.uniform import Uniform
 from edgesim.server.events import Event
 from edgesim.server.plan import EvaluationPlan, StopRule
 from edgesim.server.policy import Action, Policy, Selector
-from edgesim.server.roster import Presence, Roster
+from edgesim.server.roster import Roster
 from edgesim.server.rows import Tables
 from edgesim.server.server import Server
 from edgesim.server.view import View
 from edgesim.simulation import Cost, Observer, Simulation
+from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
 
 WORKLOAD = Workload(
     shape="fixed",
@@ -106,15 +108,26 @@ class TabledCost:
     too_small: frozenset[int] = frozenset()
     watts: float = 2.0
 
-    def phases(
+    speed: ClassVar[Speed] = Speed.constant()
+
+    def demands(
         self, workloads: Sequence[Workload], devices: NDArray[np.int64], visits: NDArray[np.int64]
-    ) -> Phases:
+    ) -> Demands:
         assert len(workloads) == len(devices) == len(visits)
         seconds = [self.seconds(int(d), int(v)) for d, v in zip(devices, visits, strict=True)]
         download_s, compute_s, upload_s = np.array(seconds, dtype=np.float64).reshape(-1, 3).T
         fits = np.array([int(device) not in self.too_small for device in devices])
-        energies_j = (self.watts * download_s, self.watts * compute_s, self.watts * upload_s)
-        return Phases(download_s, compute_s, upload_s, fits, *energies_j)
+        one, watts = np.ones(len(devices)), np.full(len(devices), self.watts)
+        return Demands(0 * one, download_s, one, compute_s, upload_s, one, fits, watts, watts)
+
+    def phases(
+        self,
+        demands: Demands,
+        devices: NDArray[np.int64],  # noqa: ARG002
+        start_s: NDArray[np.float64],  # noqa: ARG002
+        heat: NDArray[np.float64],  # noqa: ARG002
+    ) -> Phases:
+        return demands.phases()
 
     def basis(self, device: int) -> str:  # noqa: ARG002
         return "tabled"
@@ -190,14 +203,16 @@ def simulate(
     evaluation: EvaluationPlan | None = None,
     observer: Observer | None = None,
     roster: Roster | None = None,
-    presence: Presence | None = None,
+    stays: Stays = CALM,
+    routes: Routes = CALM,
+    mishaps: Mishaps = CALM,
     **stop: Any,
 ) -> Run:
     """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none."""
     learner = learner or FixedWorkload()
     server = Server(
         roster=roster or one_entry_each(devices),
-        presence=presence,
+        presence=stays,
         policy=policy or Synchronous(clients_per_round=devices),
         selector=selector or Uniform(),
         learner=learner,
@@ -205,5 +220,6 @@ def simulate(
         stop=StopRule(**(stop or {"rounds": 1})),
         evaluation=evaluation or EvaluationPlan(),
     )
-    reason = Simulation(server, cost, observer).run()
+    simulation = Simulation(server, cost, observer, stays=stays, routes=routes, mishaps=mishaps)
+    reason = simulation.run()
     return Run(reason, server.finish(), learner, server)

@@ -12,7 +12,7 @@ on what else is charged, or when.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,10 @@ class Demands:
     fits: NDArray[np.bool_]
     transfer_w: Floats
     compute_w: Floats
+
+    def rows(self, chosen: Devices) -> Demands:
+        """The demands of some of the visits."""
+        return Demands(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def phases(self) -> Phases:
         """What the visits take at full speed."""

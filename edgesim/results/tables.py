@@ -52,6 +52,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "download_s": _NUMBER_OR_NULL,
             "compute_s": _NUMBER_OR_NULL,
             "upload_s": _NUMBER_OR_NULL,
+            "paused_s": _NUMBER,
             "finished_s": _NUMBER_OR_NULL,
             "outcome": _TEXT,
             "bytes_down": _INTEGER,

@@ -41,6 +41,7 @@ class VisitReport:
         upload_s: seconds of the upload.
         energy_j: joules that the device spent on the visit; null where they are not known.
         cost_basis: how these numbers are known (measured, datasheet, estimated, ...).
+        paused_s: seconds for which the device was away in between.
     """
 
     download_s: float | None
@@ -48,6 +49,7 @@ class VisitReport:
     upload_s: float | None
     energy_j: float | None
     cost_basis: str
+    paused_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

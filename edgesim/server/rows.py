@@ -37,6 +37,7 @@ class DispatchRows:
         self.download_s = array("d")
         self.compute_s = array("d")
         self.upload_s = array("d")
+        self.paused_s = array("d")
         self.finished_s = array("d")
         self.energy_j = array("d")
         self.workloads: list[Workload] = []
@@ -58,6 +59,7 @@ class DispatchRows:
         for column in (self.download_s, self.compute_s, self.upload_s, self.finished_s, self.energy_j):
             column.extend(unknown)
         self.workloads.extend(workloads)
+        self.paused_s.extend([0.0] * count)
         self.outcome.extend([None] * count)
         self.cost_basis.extend([None] * count)
 
@@ -66,6 +68,7 @@ class DispatchRows:
         self.download_s[dispatch] = _or_nan(report.download_s)
         self.compute_s[dispatch] = _or_nan(report.compute_s)
         self.upload_s[dispatch] = _or_nan(report.upload_s)
+        self.paused_s[dispatch] = report.paused_s
         self.energy_j[dispatch] = _or_nan(report.energy_j)
         self.cost_basis[dispatch] = report.cost_basis
         self.finished_s[dispatch] = finished_s
@@ -110,6 +113,7 @@ class DispatchRows:
             "download_s": _nullable(self.download_s),
             "compute_s": _nullable(self.compute_s),
             "upload_s": _nullable(self.upload_s),
+            "paused_s": self.paused_s.tolist(),
             "finished_s": _nullable(self.finished_s),
             "outcome": [str(outcome) for outcome in self.outcome],
             "bytes_down": [w.bytes_down if d else 0 for w, d in zip(works, done["download_s"], strict=True)],

@@ -27,7 +27,6 @@ class Turn(IntEnum):
     POLICY = 5
     EVALUATION = 6
     LIMIT = 7
-    SETTLE = 8
 
 
 TURN_OF = {

@@ -1,40 +1,58 @@
 """The SimPy driver: it knows how long visits take and tells the server when they end.
 
-One heap entry per visit, at its absolute end; idle devices cost nothing. Within one instant reports come in
-dispatch order, then the policy's timers, evaluations and the time limit.
+A visit that nothing shared slows down is known to its end when it begins: one heap entry, at that time. The
+others are carried out stage by stage (`stages`). Idle devices cost nothing. Within one instant devices come
+before reports, and these in dispatch order before timers of policy, evaluation and time limit (`clock`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from heapq import heappush
-from itertools import count
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import simpy
 from numpy.typing import NDArray
-from simpy.events import EventPriority
 
-from edgesim.devices.cost import Phases
+from edgesim.devices.cost import Demands, Phases
+from edgesim.devices.speed import Speed
 from edgesim.errors import RunFailed
 from edgesim.learner import Order, Workload
 from edgesim.server.effects import Abort, Finish, SetTimer, Start
 from edgesim.server.events import Arrived, Begin, DriverEvent, Fired, Lost, Outcome, VisitReport
 from edgesim.server.server import Server
+from edgesim.simulation.clock import TURN_OF, Clock, Turn
+from edgesim.simulation.links import FluidLinks
+from edgesim.simulation.stages import StagedVisit, Stages, staged
+from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
+from edgesim.simulation.visits import DirectVisit, Ending, Visit, known
+from edgesim.simulation.warmth import Warmth
 
-_REPORT = 0  # before every timer of the same instant, whose priorities are the values of TimerKind
+Numbers = NDArray[np.int64]
 
 
 class Cost(Protocol):
     """What visits cost on the devices of a fleet."""
 
+    @property
+    def speed(self) -> Speed:
+        """How fast the devices work over time."""
+        ...
+
+    def demands(self, workloads: Sequence[Workload], devices: Numbers, visits: Numbers) -> Demands:
+        """What these visits ask of their devices; a visit is named by its device and its number there."""
+        ...
+
     def phases(
-        self, workloads: Sequence[Workload], devices: NDArray[np.int64], visits: NDArray[np.int64]
+        self,
+        demands: Demands,
+        devices: Numbers,
+        start_s: NDArray[np.float64],
+        heat: NDArray[np.float64],
     ) -> Phases:
-        """What these visits take; a visit is named by its device and its number there."""
+        """What visits take that nothing disturbs, begun at these times by devices as hot as this."""
         ...
 
     def basis(self, device: int) -> str:
@@ -45,45 +63,16 @@ class Cost(Protocol):
 Observer: TypeAlias = Callable[[float, DriverEvent], None]
 
 
-class _Environment(simpy.Environment):
-    """SimPy's clock and heap, by absolute times: now + (t - now) may miss t by the last digit."""
-
-    def call_at(
-        self, at_s: float, priority: int, order: int, call: Callable[[simpy.Event], None], value: object
-    ) -> None:
-        """Call with an event that bears this value; ties of one instant go by priority, then by order."""
-        event = simpy.Event(self)
-        event._ok = True
-        event._value = value
-        event.callbacks.append(call)
-        heappush(self._queue, (at_s, EventPriority(priority), order, event))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Visit:
-    """A visit in flight: the event that will end it, and its row among the phases of its batch."""
+class _Cancelled:
+    """A visit that was given up and has still to say so."""
 
     order: Order
-    end: Arrived | Lost
-    phases: Phases
-    row: int
+    report: VisitReport
 
-    def report_until(self, now_s: float) -> VisitReport:
-        """What the visit has taken so far; a phase that is cut off has cost its share of energy."""
-        phases, row = self.phases, self.row
-        steps = [(phases.download_s, phases.energy_download_j)]
-        if phases.fits[row]:
-            steps += [(phases.compute_s, phases.energy_compute_j), (phases.upload_s, phases.energy_upload_j)]
-        done: list[float | None] = [None, None, None]
-        end_s, energy_j = self.order.time_s, 0.0
-        for i, (seconds, joules) in enumerate(steps):
-            begin_s, end_s = end_s, end_s + float(seconds[row])
-            if end_s > now_s:
-                energy_j += float(joules[row]) * (now_s - begin_s) / (end_s - begin_s)
-                break
-            done[i] = float(seconds[row])
-            energy_j += float(joules[row])
-        return VisitReport(done[0], done[1], done[2], _or_none(energy_j), self.end.report.cost_basis)
+    def report_until(self, now_s: float) -> VisitReport:  # noqa: ARG002
+        """What it took."""
+        return self.report
 
 
 class Simulation:
@@ -93,16 +82,37 @@ class Simulation:
         server: the server of this run, not begun.
         cost: what visits take.
         observer: is told each event before the server is.
+        stays: when devices are there.
+        routes: which links they share.
+        mishaps: what goes wrong with visits.
+        clock: of the run; one that keeps pace with the wall clock plays it.
     """
 
-    def __init__(self, server: Server, cost: Cost, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        cost: Cost,
+        observer: Observer | None = None,
+        *,
+        stays: Stays = CALM,
+        routes: Routes = CALM,
+        mishaps: Mishaps = CALM,
+        clock: Clock | None = None,
+    ) -> None:
         self._server = server
         self._cost = cost
         self._observer = observer
-        self._env = _Environment()
-        self._in_flight: dict[int, _Visit] = {}
-        self._timers = count()
+        self._stays = stays
+        self._routes = routes
+        self._mishaps = mishaps
+        self._clock = clock or Clock()
+        self._in_flight: dict[int, Visit] = {}
         self._reason: str | None = None
+        self._warmth = Warmth(cost.speed, server.view.devices)
+        self.links = FluidLinks(routes.capacities_bps)
+        self._stages = Stages(
+            self._clock, cost.speed, self._warmth, stays, self.links, routes, self._staged_ended
+        )
 
     def run(self) -> str:
         """Run to the end; the reason why it ended.
@@ -112,20 +122,23 @@ class Simulation:
         """
         self._tell(Begin())
         while self._reason is None:
-            self._env.step()
+            if self._stages.unsettled and self._clock.peek() > self._clock.now:
+                self._stages.settle()
+            self._clock.step()
         for visit in tuple(self._in_flight.values()):
-            self._tell(Lost(visit.order.dispatch, Outcome.UNFINISHED, visit.report_until(self._env.now)))
+            report = visit.report_until(self._clock.now)
+            self._tell(Lost(visit.order.dispatch, Outcome.UNFINISHED, report))
         return self._reason
 
     def _tell(self, event: DriverEvent) -> None:
         if self._observer is not None:
-            self._observer(self._env.now, event)
-        for effect in self._server.handle(event, self._env.now):
+            self._observer(self._clock.now, event)
+        for effect in self._server.handle(event, self._clock.now):
             match effect:
                 case Start(orders, workloads):
                     self._start(orders, workloads)
                 case SetTimer(at_s, _, kind):
-                    self._env.call_at(at_s, kind, next(self._timers), self._on_timer, effect)
+                    self._clock.call_at(at_s, TURN_OF[kind], 0, self._on_timer, effect)
                 case Abort(dispatches):
                     self._abort(dispatches)
                 case Finish(reason):
@@ -134,8 +147,46 @@ class Simulation:
     def _start(self, orders: tuple[Order, ...], workloads: tuple[Workload, ...]) -> None:
         devices = np.array([order.device for order in orders], dtype=np.int64)
         visits = np.array([order.visit for order in orders], dtype=np.int64)
-        phases = self._cost.phases(workloads, devices, visits)
+        demands = self._cost.demands(workloads, devices, visits)
+        failure_s = self._mishaps.failure_s(devices, visits)
+        corrupted = self._mishaps.corrupted(devices, visits)
+        by_stages = self._by_stages(devices)
+        direct = np.flatnonzero(~by_stages)
+        if direct.size == len(orders):
+            self._start_direct(orders, demands, devices, failure_s, corrupted)
+        elif direct.size:
+            some = [orders[row] for row in direct.tolist()]
+            chosen = demands.rows(direct)
+            self._start_direct(some, chosen, devices[direct], failure_s[direct], corrupted[direct])
+        rows = np.flatnonzero(by_stages).tolist()
+        for visit in staged(orders, demands, rows, self._cost.basis, failure_s, corrupted, self._stages):
+            self._in_flight[visit.order.dispatch] = visit
+            self._stages.begin(visit)
+
+    def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
+        """Which of these devices' visits are carried out stage by stage."""
+        chosen = self._stays.pauses(devices)
+        if len(self._routes.capacities_bps):
+            shared = [
+                bool(self._routes.route("down", device) or self._routes.route("up", device))
+                for device in devices.tolist()
+            ]
+            chosen = chosen | np.array(shared)
+        return chosen
+
+    def _start_direct(
+        self,
+        orders: Sequence[Order],
+        demands: Demands,
+        devices: Numbers,
+        failure_s: NDArray[np.float64],
+        corrupted: NDArray[np.bool_],
+    ) -> None:
+        now_s = self._clock.now
+        start_s = np.full(len(orders), now_s)
+        phases = self._cost.phases(demands, devices, start_s, self._warmth.at(devices, now_s))
         energy_j = phases.energy_download_j + phases.energy_compute_j + phases.energy_upload_j
+        cut_s = np.minimum(self._stays.until_s(devices, now_s), now_s + failure_s)
         columns = (
             phases.download_s.tolist(),
             phases.compute_s.tolist(),
@@ -143,47 +194,67 @@ class Simulation:
             phases.energy_download_j.tolist(),
             energy_j.tolist(),
             phases.fits.tolist(),
+            cut_s.tolist(),
+            corrupted.tolist(),
         )
         rows = zip(orders, *columns, strict=True)
-        for row, (order, download_s, compute_s, upload_s, download_j, visit_j, fits) in enumerate(rows):
-            basis = self._cost.basis(order.device)
-            end: Arrived | Lost
+        for row, (order, down_s, compute_s, up_s, down_j, visit_j, fits, cut, spoilt) in enumerate(rows):
+            dispatch, basis = order.dispatch, self._cost.basis(order.device)
+            end: Ending
             if fits:
-                seconds = download_s + compute_s + upload_s
-                report = VisitReport(download_s, compute_s, upload_s, _or_none(visit_j), basis)
-                end = Arrived(order.dispatch, report)
+                seconds = down_s + compute_s + up_s
+                report = VisitReport(down_s, compute_s, up_s, known(visit_j), basis)
+                end = Lost(dispatch, Outcome.REJECTED, report) if spoilt else Arrived(dispatch, report)
             else:
-                seconds = download_s
-                report = VisitReport(download_s, None, None, _or_none(download_j), basis)
-                end = Lost(order.dispatch, Outcome.OUT_OF_MEMORY, report)
-            self._put(_Visit(order, end, phases, row), order.time_s + seconds)
+                seconds = down_s
+                report = VisitReport(down_s, None, None, known(down_j), basis)
+                end = Lost(dispatch, Outcome.OUT_OF_MEMORY, report)
+            visit = DirectVisit(order, phases, row, basis)
+            self._check_end(order, now_s + seconds)
+            if cut < now_s + seconds:
+                self._put(visit, Lost(dispatch, Outcome.DROPPED, visit.report_until(cut)), cut, Turn.LEAVE)
+            else:
+                self._put(visit, end, now_s + seconds)
 
-    def _put(self, visit: _Visit, end_s: float) -> None:
-        dispatch = visit.order.dispatch
-        if not visit.order.time_s <= end_s < math.inf:
+    def _check_end(self, order: Order, end_s: float) -> None:
+        if not order.time_s <= end_s < math.inf:
             raise RunFailed(
-                f"device {visit.order.device}: dispatch {dispatch} would end at {end_s} s, having begun at "
-                f"{visit.order.time_s} s; look at the rates and the network of its profile"
+                f"device {order.device}: dispatch {order.dispatch} would end at {end_s} s, having begun at "
+                f"{order.time_s} s; look at the rates and the network of its profile"
             )
+
+    def _put(self, visit: DirectVisit, end: Ending, end_s: float, turn: Turn = Turn.REPORT) -> None:
+        dispatch = visit.order.dispatch
         self._in_flight[dispatch] = visit
-        self._env.call_at(end_s, _REPORT, dispatch, self._on_end, visit)
+        self._clock.call_at(end_s, turn, dispatch, self._on_end, (visit, end))
 
     def _abort(self, dispatches: tuple[int, ...]) -> None:
+        """Give visits up; each answers after whatever else reports at this instant."""
+        now_s = self._clock.now
         for dispatch in dispatches:
             visit = self._in_flight[dispatch]
-            end = Lost(dispatch, Outcome.CANCELLED, visit.report_until(self._env.now))
-            self._put(replace(visit, end=end), self._env.now)
+            end = Lost(dispatch, Outcome.CANCELLED, visit.report_until(now_s))
+            self._in_flight[dispatch] = cancelled = _Cancelled(visit.order, end.report)
+            self._clock.call_at(now_s, Turn.REPORT, dispatch, self._on_end, (cancelled, end))
+            self._cool(visit)
 
     def _on_end(self, event: simpy.Event) -> None:
-        visit = cast(_Visit, event.value)
+        visit, end = cast("tuple[Visit, Ending]", event.value)
         if self._in_flight.get(visit.order.dispatch) is visit:  # else it was cancelled in the meantime
             del self._in_flight[visit.order.dispatch]
-            self._tell(visit.end)
+            self._cool(visit)
+            self._tell(end)
+
+    def _staged_ended(self, visit: StagedVisit, end: Ending) -> None:
+        del self._in_flight[visit.order.dispatch]
+        self._tell(end)
+
+    def _cool(self, visit: Visit) -> None:
+        """A device that has trained cools down from then on."""
+        if isinstance(visit, DirectVisit) and self._warmth.matters:
+            begin_s = visit.order.time_s + float(visit.phases.download_s[visit.row])
+            self._warmth.worked(visit.order.device, begin_s, visit.trained_s(self._clock.now))
 
     def _on_timer(self, event: simpy.Event) -> None:
         timer = cast(SetTimer, event.value)
         self._tell(Fired(timer.tag, timer.kind))
-
-
-def _or_none(energy_j: float) -> float | None:
-    return None if math.isnan(energy_j) else energy_j

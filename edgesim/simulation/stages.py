@@ -1,8 +1,8 @@
 """Visits that something shared or absent slows down: carried out stage by stage.
 
-A visit is a delay and a transfer, the training, a delay and a transfer. Each stage ends by an event of its own.
+A visit is a delay and a transfer, the training, a delay and a transfer, and each ends by an event of its own.
 Transfers over shared links are flows of the fluid model; over a device's own link they have an end. A device
-that leaves loses its visit, or pauses it and goes on when it is back. During an outage transfers stand still.
+that leaves loses its visit, or pauses it and goes on when it is back. In an outage transfers stand still.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from math import inf
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import simpy
@@ -23,6 +23,7 @@ from edgesim.learner import Order
 from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
 from edgesim.simulation.clock import Clock, Turn
 from edgesim.simulation.links import FluidLinks
+from edgesim.simulation.surroundings import Direction, Routes, Stays
 from edgesim.simulation.visits import Ending, known
 from edgesim.simulation.warmth import Warmth
 
@@ -101,22 +102,6 @@ class StagedVisit:
         return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
 
 
-class Stays(Protocol):
-    """How long devices stay once they are present."""
-
-    def until_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
-        """When each of these present devices leaves; infinite for never."""
-        ...
-
-    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
-        """The earliest time from `at_s` on at which each of these devices is there."""
-        ...
-
-    def pauses(self, device: int) -> bool:
-        """Whether a device that leaves takes its work up again when it is back."""
-        ...
-
-
 class Stages:
     """Carries staged visits out.
 
@@ -126,8 +111,11 @@ class Stages:
         warmth: how hot they are.
         stays: how long they stay.
         links: shared links.
-        route: links that a device's transfers cross, by direction.
+        routes: which of them a device's transfers cross.
         tell: is told of each visit that has ended.
+
+    Attributes:
+        unsettled: whether the links have felt something at this instant, so that `settle` is due at its end.
     """
 
     def __init__(
@@ -137,18 +125,19 @@ class Stages:
         warmth: Warmth,
         stays: Stays,
         links: FluidLinks,
-        route: Callable[[Stage, int], tuple[int, ...]],
+        routes: Routes,
         tell: Callable[[StagedVisit, Ending], None],
     ) -> None:
         self._clock = clock
         self._speed = speed
+        self._varies = speed.varies
         self._warmth = warmth
         self._stays = stays
         self._links = links
-        self._route = route
+        self._routes = routes
         self._tell = tell
         self._flows: dict[int, StagedVisit] = {}
-        self._settling = False
+        self.unsettled = False
         self._link_call = 0
 
     def begin(self, visit: StagedVisit) -> None:
@@ -181,13 +170,13 @@ class Stages:
         elif (flow := _flow(visit)) in self._flows:
             del self._flows[flow]
             visit.left = self._links.remove(flow, self._clock.now)
-            self._settle_soon()
+            self.unsettled = True
         else:
             visit.left = max(0.0, visit.left - visit.bps[visit.stage] * spent_s)
 
     def _trained(self, visit: StagedVisit, spent_s: float) -> float:
         """Nominal seconds of training done in so many seconds; the device is warmer by them."""
-        if not self._speed.varies:
+        if not self._varies:
             return spent_s
         one = np.array([visit.order.device])
         heat = self._warmth.at(one, visit.since_s)
@@ -207,7 +196,7 @@ class Stages:
             self._transfer(visit)
 
     def _training_s(self, visit: StagedVisit) -> float:
-        if not self._speed.varies:
+        if not self._varies:
             return visit.left
         one, now_s = np.array([visit.order.device]), self._clock.now
         heat = self._warmth.at(one, now_s)
@@ -215,7 +204,8 @@ class Stages:
         return float(seconds[0])
 
     def _transfer(self, visit: StagedVisit) -> None:
-        route = self._route(visit.stage, visit.order.device)
+        direction: Direction = "down" if visit.stage is Stage.DOWNLOAD else "up"
+        route = self._routes.route(direction, visit.order.device)
         bps = visit.bps[visit.stage]
         if not route:
             self._call(visit, visit.left / bps)
@@ -223,7 +213,7 @@ class Stages:
         flow = _flow(visit)
         self._flows[flow] = visit
         self._links.add(flow, visit.left, route, bps, self._clock.now)
-        self._settle_soon()
+        self.unsettled = True
 
     def _call(self, visit: StagedVisit, after_s: float) -> None:
         dispatch = visit.order.dispatch
@@ -299,10 +289,10 @@ class Stages:
 
     def _back_s(self, visit: StagedVisit) -> float:
         """When a device that leaves now takes its work up again; infinite if it does not."""
-        device = visit.order.device
-        if not self._stays.pauses(device):
+        one = np.array([visit.order.device])
+        if not self._stays.pauses(one)[0]:
             return inf
-        return float(self._stays.next_s(np.array([device]), self._clock.now)[0])
+        return float(self._stays.next_s(one, self._clock.now)[0])
 
     def _on_return(self, event: simpy.Event) -> None:
         visit, stay = cast("tuple[StagedVisit, int]", event.value)
@@ -311,14 +301,9 @@ class Stages:
             self._arrive(visit)
             self._run(visit)
 
-    def _settle_soon(self) -> None:
-        """Ask the links for their next end once everything of this instant has happened."""
-        if not self._settling:
-            self._settling = True
-            self._clock.call_at(self._clock.now, Turn.SETTLE, 0, self._on_settle)
-
-    def _on_settle(self, _event: simpy.Event) -> None:
-        self._settling = False
+    def settle(self) -> None:
+        """Ask the links for their next end, once everything of an instant that they felt has happened."""
+        self.unsettled = False
         self._link_call += 1
         at_s = self._links.next_s()
         if at_s < inf:
@@ -328,7 +313,7 @@ class Stages:
         if event.value == self._link_call:
             for flow in self._links.advance(self._clock.now):
                 self._part_over(self._flows.pop(flow))
-            self._settle_soon()
+            self.unsettled = True
 
 
 def _flow(visit: StagedVisit) -> int:

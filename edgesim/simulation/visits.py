@@ -14,7 +14,10 @@ from edgesim.server.events import Arrived, Lost, VisitReport
 class Visit(Protocol):
     """A visit in flight."""
 
-    order: Order
+    @property
+    def order(self) -> Order:
+        """What was asked for."""
+        ...
 
     def report_until(self, now_s: float) -> VisitReport:
         """What it has taken so far; a phase that is cut off has cost its share of energy."""

@@ -16,22 +16,26 @@ class Warmth:
     Args:
         speed: of the fleet.
         devices: how many there are.
+
+    Attributes:
+        matters: whether any device throttles or bears a load.
     """
 
     def __init__(self, speed: Speed, devices: int) -> None:
         self._speed = speed
-        self._heat = np.zeros(devices if speed.varies else 0)
+        self.matters = speed.varies
+        self._heat = np.zeros(devices if self.matters else 0)
         self._since_s = np.zeros(len(self._heat))
 
     def at(self, devices: NDArray[np.int64], now_s: float) -> Floats:
         """Heat of these idle devices now, [n]."""
-        if not len(self._heat):
+        if not self.matters:
             return np.zeros(len(devices))
         return self._speed.cooled(self._heat[devices], devices, now_s - self._since_s[devices])
 
     def worked(self, device: int, begin_s: float, work_s: float) -> None:
         """A device has cooled until it began to train, and has trained for so long."""
-        if not len(self._heat):
+        if not self.matters:
             return
         one = np.array([device])
         heat = self._speed.warmed(self.at(one, begin_s), one, np.array([work_s]))

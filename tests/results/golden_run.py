@@ -42,6 +42,7 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "download_s": [1.0, 2.0, 3.0, 1.0, 1.0, 1.0],
         "compute_s": [2.0, 4.0, None, 2.5, None, None],
         "upload_s": [1.0, 2.0, None, 1.0, None, None],
+        "paused_s": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         "finished_s": [4.0, 8.0, 3.0, 9.5, 7.5, None],
         "outcome": ["aggregated", "late", "out_of_memory", "aggregated", "dropped", "unfinished"],
         "bytes_down": [100, 100, 100, 100, 100, 100],

@@ -99,7 +99,8 @@ def test_the_tables_have_the_columns_of_the_design() -> None:
     run = simulate(computing(1.0), devices=1)
     assert " ".join(run.tables.dispatches) == (
         "dispatch device visit profile submodel density base_version staleness dispatched_s download_s "
-        "compute_s upload_s finished_s outcome bytes_down bytes_up train_flops energy_j train_loss cost_basis"
+        "compute_s upload_s paused_s finished_s outcome bytes_down bytes_up train_flops energy_j train_loss "
+        "cost_basis"
     )
     labels = run.visits("profile", "submodel", "density", "cost_basis")
     assert labels == [("profile-0", "full", 1.0, "tabled")]

@@ -1,0 +1,96 @@
+"""What visits meet on their way: shared links, devices that leave, failures, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.server.roster import Presence
+
+Direction: TypeAlias = Literal["down", "up"]
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+
+class Stays(Presence, Protocol):
+    """When devices are there, and what becomes of their work when they leave."""
+
+    def until_s(self, devices: Numbers, at_s: float) -> Floats:
+        """When each of these present devices leaves; infinite for never."""
+        ...
+
+    def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
+        """Whether these devices take their work up again when they are back; else it is lost."""
+        ...
+
+
+class Mishaps(Protocol):
+    """What goes wrong with visits by chance."""
+
+    def failure_s(self, devices: Numbers, visits: Numbers) -> Floats:
+        """Seconds of work after which each visit fails; infinite where it does not."""
+        ...
+
+    def corrupted(self, devices: Numbers, visits: Numbers) -> NDArray[np.bool_]:
+        """Whether each visit's update arrives corrupted."""
+        ...
+
+
+class Routes(Protocol):
+    """Which shared links there are."""
+
+    @property
+    def capacities_bps(self) -> Sequence[float] | Floats:
+        """Of each link."""
+        ...
+
+    @property
+    def multicast(self) -> bool:
+        """Whether the server sends a part that several devices need once."""
+        ...
+
+    def route(self, direction: Direction, device: int) -> tuple[int, ...]:
+        """The shared links that a transfer of this device crosses."""
+        ...
+
+
+class Calm:
+    """Everybody stays and nothing goes wrong."""
+
+    always = True
+    multicast = False
+    capacities_bps: tuple[float, ...] = ()
+
+    def present(self, devices: Numbers, at_s: float) -> NDArray[np.bool_]:  # noqa: ARG002
+        """All of them."""
+        return np.ones(len(devices), dtype=bool)
+
+    def next_s(self, devices: Numbers, at_s: float) -> Floats:
+        """Now."""
+        return np.full(len(devices), at_s)
+
+    def until_s(self, devices: Numbers, at_s: float) -> Floats:  # noqa: ARG002
+        """Never."""
+        return np.full(len(devices), np.inf)
+
+    def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
+        """None does."""
+        return np.zeros(len(devices), dtype=bool)
+
+    def failure_s(self, devices: Numbers, visits: Numbers) -> Floats:  # noqa: ARG002
+        """None does."""
+        return np.full(len(devices), np.inf)
+
+    def corrupted(self, devices: Numbers, visits: Numbers) -> NDArray[np.bool_]:  # noqa: ARG002
+        """None is."""
+        return np.zeros(len(devices), dtype=bool)
+
+    def route(self, direction: Direction, device: int) -> tuple[int, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+
+CALM = Calm()
