@@ -12,7 +12,7 @@ from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
-from edgesim.devices.network import Network
+from edgesim.devices.network import Cell, Network
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
 from edgesim.devices.straggler import Straggler
@@ -63,6 +63,7 @@ class FleetGroup(Strict):
         profile: name of their device profile.
         count: how many.
         network: name of their network, or its links; the profile's network where absent.
+        cell: the link that so many of them share.
         compute: another compute model than the profile's.
         straggler: how visits are slowed down now and then.
         capacity: the sub-model's capacity on these devices.
@@ -77,6 +78,7 @@ class FleetGroup(Strict):
         ]
         | None
     ) = None
+    cell: Cell | None = None
     compute: ComputeOverride | None = None
     straggler: Straggler | None = None
     capacity: Positive | None = None
