@@ -15,6 +15,7 @@ from edgesim.aggregation._aggregator import Aggregator
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
 from edgesim.devices.fleet import FleetGroup
+from edgesim.devices.network import ServerLinks
 from edgesim.devices.profile import Catalogue
 from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
 from edgesim.errors import InputError, Problem
@@ -45,6 +46,7 @@ class Scenario(Section):
     model: Annotated[Model, in_room("models", "model")]
     dataset: Annotated[Dataset, in_room("datasets", "dataset")]
     fleet: Annotated[list[FleetGroup], Field(min_length=1)]
+    server: ServerLinks = ServerLinks()
     submodel: Annotated[SubmodelStrategy, in_room("submodels", "submodel")] = Full()
     selection: Annotated[SelectionRule, in_room("selection", "selection")] = Uniform()
     coordination: Annotated[CoordinationPolicy, in_room("coordination", "coordination")]

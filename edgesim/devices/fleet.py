@@ -12,7 +12,7 @@ from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
-from edgesim.devices.network import Network
+from edgesim.devices.network import Cell, Network
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
 from edgesim.devices.straggler import Load, Straggler, Throttling
@@ -64,6 +64,7 @@ class FleetGroup(Strict):
         profile: name of their device profile.
         count: how many.
         network: name of their network, or its links; the profile's network where absent.
+        cell: the link that so many of them share.
         compute: another compute model than the profile's.
         straggler: how visits are slowed down now and then.
         slow_devices: how devices are slowed down for the whole run.
@@ -81,6 +82,7 @@ class FleetGroup(Strict):
         ]
         | None
     ) = None
+    cell: Cell | None = None
     compute: ComputeOverride | None = None
     straggler: Straggler | None = None
     slow_devices: Straggler | None = None

@@ -1,4 +1,4 @@
-"""The link of a device: what a scenario writes, and what a file under `networks/` adds to say how we know."""
+"""Links as scenarios write them, and what a file under `networks/` adds to say how we know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import model_validator
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnRate, DrawnSeconds
 from edgesim.devices.origin import Origin, Text, check_range
-from edgesim.yaml_source import BitsPerSecond, NonNegative, Seconds
+from edgesim.yaml_source import BitsPerSecond, Count, NonNegative, Seconds
 
 
 class Network(Strict):
@@ -26,6 +26,40 @@ class Network(Strict):
     uplink: DrawnRate
     latency: DrawnSeconds = Distribution(CONSTANT, (("value", 0.0),))
     jitter: NonNegative = 0.0
+
+
+class Cell(Strict):
+    """A link that so many devices share: a radio cell or an access point. A rate left out is no limit.
+
+    Attributes:
+        devices: how many share it, in the order of their fleet entry.
+        downlink: what their downloads get together.
+        uplink: what their uploads get together.
+    """
+
+    devices: Count
+    downlink: BitsPerSecond | None = None
+    uplink: BitsPerSecond | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.downlink is None and self.uplink is None:
+            raise ValueError("needs a downlink or an uplink: without either it limits nothing")
+        return self
+
+
+class ServerLinks(Strict):
+    """The server's own links. A rate left out is no limit.
+
+    Attributes:
+        uplink: what it sends; the downloads of all devices share it.
+        downlink: what it receives; the uploads of all devices share it.
+        multicast: whether a part that several devices need is sent once.
+    """
+
+    uplink: BitsPerSecond | None = None
+    downlink: BitsPerSecond | None = None
+    multicast: bool = False
 
 
 class NetworkOrigin(Strict):

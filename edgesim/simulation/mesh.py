@@ -49,11 +49,16 @@ def max_min_rates(capacity: Floats, routes: Whole, caps: Floats) -> Floats:
             frozen = (tight & full[there]).any(axis=1)
         chosen = open_[frozen]
         rates[chosen] = reached[frozen]
-        used = np.repeat(rates[chosen], routes.shape[1])
-        room -= np.bincount(routes[chosen].ravel(), weights=used, minlength=len(room))
+        room -= _carried(routes[chosen], rates[chosen], len(room))
         np.maximum(room, 0.0, out=room)
         open_ = open_[~frozen]
     return rates
+
+
+def _carried(routes: Whole, rates: Floats, links: int) -> Floats:
+    """What all flows together put on each link, [links]."""
+    weights = np.repeat(rates, routes.shape[1])
+    return np.bincount(routes.ravel(), weights, links).astype(np.float64, copy=False)
 
 
 class Mesh:
@@ -155,8 +160,7 @@ class Mesh:
         routes = self._routes[:count]
         capacity = self._slots.capacity_bps
         self._rates = max_min_rates(capacity, routes, self._caps[:count])
-        weights = np.repeat(self._rates, routes.shape[1])
-        self._used = np.bincount(routes.ravel(), weights=weights, minlength=len(capacity))
+        self._used = _carried(routes, self._rates, len(capacity))
 
     def _drop(self, flow: int) -> None:
         """Take a flow out; the last row takes its place."""
