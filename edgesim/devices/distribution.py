@@ -254,3 +254,5 @@ class Drawn:
 Multiplier = Annotated[Distribution, Drawn()]
 DrawnRate = Annotated[Distribution, Drawn(Quantity("bit/s", "20 Mbit/s", zero=False))]
 DrawnSeconds = Annotated[Distribution, Drawn(Quantity("s", "30 ms"))]
+DrawnFlopsPerSecond = Annotated[Distribution, Drawn(Quantity("FLOP/s", "5 GFLOP/s", zero=False))]
+DrawnWatts = Annotated[Distribution, Drawn(Quantity("W", "6.4 W"))]

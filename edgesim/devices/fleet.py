@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_validator
 
+from edgesim.devices._names import NetworkName, PopulationName, ProfileName
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Cell, Network
 from edgesim.devices.origin import Figure
-from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
+from edgesim.devices.population import PURPOSES, DrawnFigure, Population, Quantity, Sizes
+from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.devices.straggler import Load, Straggler, Throttling
 from edgesim.errors import InputError
 from edgesim.rng import Streams
@@ -23,6 +25,7 @@ from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, Po
 OVERRIDE = "override"
 
 Floats = NDArray[np.float64]
+AnyFigure: TypeAlias = Figure[float] | DrawnFigure[float, Distribution] | Sizes
 
 
 class ComputeOverride(Strict):
@@ -62,10 +65,11 @@ class FleetGroup(Strict):
 
     Attributes:
         profile: name of their device profile.
+        population: name of the population that they are drawn from, instead of a profile.
         count: how many.
-        network: name of their network, or its links; the profile's network where absent.
+        network: name of their network, or its links; that of the profile or population where absent.
         cell: the link that so many of them share.
-        compute: another compute model than the profile's.
+        compute: another compute model than that of the profile or population.
         straggler: how visits are slowed down now and then.
         slow_devices: how devices are slowed down for the whole run.
         load: other work on the devices, correlated in time.
@@ -73,7 +77,8 @@ class FleetGroup(Strict):
         capacity: the sub-model's capacity on these devices.
     """
 
-    profile: ProfileName
+    profile: ProfileName | None = None
+    population: PopulationName | None = None
     count: Count
     network: (
         Annotated[
@@ -96,6 +101,20 @@ class FleetGroup(Strict):
     ) = None
     capacity: Positive | None = None
 
+    @property
+    def device_type(self) -> str:
+        """Name of the profile or population."""
+        return self.profile or self.population or ""
+
+    @model_validator(mode="after")
+    def _one_type(self) -> Self:
+        if (self.profile is None) == (self.population is None):
+            given = "both" if self.profile else "neither"
+            raise ValueError(f"needs exactly one of profile, population; got {given}")
+        if self.population is not None and self.throttling == "profile":
+            raise ValueError("throttling: a population says nothing of it; write it out, as {slowdown: 2}")
+        return self
+
     @field_validator("throttling")
     @classmethod
     def _known(cls, given: Any, info: ValidationInfo) -> Any:
@@ -107,19 +126,6 @@ class FleetGroup(Strict):
             except InputError as error:
                 raise ValueError(str(error)) from error
         return given
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A fleet entry with everything that it names looked up, in base units."""
-
-    profile: DeviceProfile
-    network: Network
-    rate_flops: float
-    step_overhead_s: float
-    compute_jitter: float
-    basis: str
-    throttling: Throttling | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +145,7 @@ class Fleet:
         idle_w: power while waiting or transferring; nan where unknown.
         active_w: power while training; nan where unknown.
         capacity: the sub-model's capacity as the scenario gives it; nan where it does not.
-        profiles: per group, the name of its device profile.
+        profiles: per group, the name of its device profile or population.
         stragglers: per group, how its visits are slowed down.
         loads: per group, other work on its devices.
         throttlings: per group, how its devices slow down by heat.
@@ -171,96 +177,128 @@ class Fleet:
         Raises:
             InputError: the catalogue lacks a profile or network, or its file is wrong.
         """
-        kinds = [_kind(group, catalogue) for group in groups]
-        counts = [group.count for group in groups]
+        starts = np.cumsum([0, *(group.count for group in groups)])
+        entries = [
+            _Entry.of(group, int(first), catalogue, streams)
+            for group, first in zip(groups, starts, strict=False)
+        ]
 
-        def column(values: Sequence[float]) -> Floats:
-            return _locked(np.repeat(np.array(values, dtype=np.float64), counts))
+        def column(pick: Callable[[_Entry], float | Floats]) -> Floats:
+            parts = [np.broadcast_to(pick(entry), entry.group.count) for entry in entries]
+            return _locked(np.concatenate(parts, dtype=np.float64))
 
-        def drawn(purpose: str, pick: Callable[[Network], Distribution]) -> Floats:
-            return _locked(_draw([pick(kind.network) for kind in kinds], counts, streams, purpose))
-
-        slowness = _slowness([group.slow_devices for group in groups], counts, streams)
         return cls(
-            group=_locked(np.repeat(np.arange(len(groups), dtype=np.int32), counts)),
-            rate_flops=_locked(column([kind.rate_flops for kind in kinds]) / slowness),
-            step_overhead_s=_locked(column([kind.step_overhead_s for kind in kinds]) * slowness),
-            compute_jitter=column([kind.compute_jitter for kind in kinds]),
-            downlink_bps=drawn("network-downlink", lambda network: network.downlink),
-            uplink_bps=drawn("network-uplink", lambda network: network.uplink),
-            latency_s=drawn("network-latency", lambda network: network.latency),
-            network_jitter=column([kind.network.jitter for kind in kinds]),
-            memory_bytes=column([kind.profile.memory.value for kind in kinds]),
-            idle_w=column([_or_unknown(kind.profile.power.idle) for kind in kinds]),
-            active_w=column([_or_unknown(kind.profile.power.active) for kind in kinds]),
-            capacity=column([np.nan if group.capacity is None else group.capacity for group in groups]),
-            profiles=tuple(group.profile for group in groups),
+            group=_locked(np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(starts))),
+            rate_flops=column(lambda entry: entry.rate_flops()),
+            step_overhead_s=column(lambda entry: entry.step_overhead_s()),
+            compute_jitter=column(lambda entry: entry.compute_jitter()),
+            downlink_bps=column(lambda entry: entry.link("downlink", entry.network.downlink)),
+            uplink_bps=column(lambda entry: entry.link("uplink", entry.network.uplink)),
+            latency_s=column(lambda entry: entry.link("latency", entry.network.latency)),
+            network_jitter=column(lambda entry: entry.network.jitter),
+            memory_bytes=column(lambda entry: entry.drawn("memory", entry.owner.memory)),
+            idle_w=column(lambda entry: entry.drawn("idle_power", entry.owner.power.idle)),
+            active_w=column(lambda entry: entry.drawn("active_power", entry.owner.power.active)),
+            capacity=column(lambda entry: np.nan if entry.group.capacity is None else entry.group.capacity),
+            profiles=tuple(group.device_type for group in groups),
             stragglers=tuple(group.straggler for group in groups),
             loads=tuple(group.load for group in groups),
-            throttlings=tuple(kind.throttling for kind in kinds),
-            bases=tuple(kind.basis for kind in kinds),
+            throttlings=tuple(entry.throttling for entry in entries),
+            bases=tuple(entry.basis() for entry in entries),
         )
 
     def __len__(self) -> int:
         return len(self.group)
 
     def profile_of(self, device: int) -> str:
-        """Name of the profile of a device."""
+        """Name of the profile of a device, or of its population."""
         return self.profiles[int(self.group[device])]
 
 
-def _kind(group: FleetGroup, catalogue: Catalogue) -> _Kind:
-    profile = catalogue.load(group.profile)
-    network = profile.network if group.network is None else group.network
-    return _Kind(
-        profile,
-        network if isinstance(network, Network) else catalogue.network(network),
-        *_compute(profile, group.compute),
-        catalogue.throttling(group.profile) if group.throttling == "profile" else group.throttling,
-    )
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A fleet entry with all that it names looked up; a figure is a number, or [count] if devices differ."""
 
+    group: FleetGroup
+    owner: DeviceProfile | Population
+    network: Network
+    throttling: Throttling | None
+    first: int
+    streams: Streams
 
-def _compute(profile: DeviceProfile, override: ComputeOverride | None) -> tuple[float, float, float, str]:
-    """Rate, step overhead, jitter and basis. Seconds per step are a step overhead beside an infinite rate."""
-    own = profile.compute
-    rate_flops, step_overhead_s = own.rate.value, own.step_overhead.value
-    if override is None:
-        return rate_flops, step_overhead_s, own.jitter.value if own.jitter else 0.0, own.basis
-    if override.rate is not None:
-        rate_flops, step_overhead_s = override.rate, override.step_overhead or 0.0
-    elif override.seconds_per_step is not None:
-        rate_flops, step_overhead_s = np.inf, override.seconds_per_step
-    elif override.scale is not None:
-        rate_flops, step_overhead_s = rate_flops * override.scale, step_overhead_s / override.scale
-    return rate_flops, step_overhead_s, override.jitter, OVERRIDE
+    @classmethod
+    def of(cls, group: FleetGroup, first: int, catalogue: Catalogue, streams: Streams) -> Self:
+        name, throttling = group.device_type, group.throttling
+        owner = catalogue.load(name) if group.population is None else catalogue.population(name)
+        network = owner.network if group.network is None else group.network
+        return cls(
+            group,
+            owner,
+            network if isinstance(network, Network) else catalogue.network(network),
+            catalogue.throttling(name) if throttling == "profile" else throttling,
+            first,
+            streams,
+        )
 
+    def drawn(self, quantity: Quantity, figure: AnyFigure | None) -> float | Floats:
+        """What a profile or a population says of a quantity; nan where it says nothing."""
+        if isinstance(figure, DrawnFigure | Sizes):
+            return figure.quantile(self._uniform(quantity, self.owner))
+        return np.nan if figure is None else figure.value
 
-def _draw(
-    distributions: Sequence[Distribution], counts: Sequence[int], streams: Streams, purpose: str
-) -> Floats:
-    """One value per device from the distribution of its group, keyed by the device's number."""
-    ends = np.cumsum(counts).tolist()
-    column = np.empty(ends[-1])
-    for distribution, count, end in zip(distributions, counts, ends, strict=True):
-        devices = np.arange(end - count, end)
-        column[devices[0] : end] = distribution.quantile(streams.uniform(purpose, devices))
-    return column
+    def link(self, quantity: Quantity, distribution: Distribution) -> Floats:
+        """A quantity of the network; correlations are those on the population's own one."""
+        return distribution.quantile(
+            self._uniform(quantity, None if self.group.network is not None else self.owner)
+        )
 
+    def rate_flops(self) -> float | Floats:
+        override = self.group.compute
+        if override is None or override.scale is not None:
+            rate_flops = self.drawn("rate", self.owner.compute.rate) * self._scale
+        else:
+            rate_flops = np.inf if override.rate is None else override.rate
+        return rate_flops / self._slowness()
 
-def _slowness(stragglers: Sequence[Straggler | None], counts: Sequence[int], streams: Streams) -> Floats:
-    """What the seconds of each device's work are multiplied by for the whole run."""
-    ends = np.cumsum(counts).tolist()
-    factor = np.ones(ends[-1])
-    for straggler, count, end in zip(stragglers, counts, ends, strict=True):
-        if straggler is not None:
-            devices = np.arange(end - count, end)
-            slow = devices[streams.uniform("slow-device", devices) <= straggler.probability]
-            factor[slow] = straggler.slowdown.quantile(streams.uniform("device-slowdown", slow))
-    return factor
+    def step_overhead_s(self) -> float | Floats:
+        """Seconds per step are a step overhead beside an infinite rate."""
+        override = self.group.compute
+        if override is None or override.scale is not None:
+            overhead_s = self.drawn("step_overhead", self.owner.compute.step_overhead) / self._scale
+        else:
+            overhead_s = override.seconds_per_step or override.step_overhead or 0.0
+        return overhead_s * self._slowness()
 
+    def compute_jitter(self) -> float:
+        jitter = self.owner.compute.jitter
+        if self.group.compute is not None:
+            return self.group.compute.jitter
+        return jitter.value if jitter else 0.0
 
-def _or_unknown(figure: Figure[float] | None) -> float:
-    return np.nan if figure is None else figure.value
+    def basis(self) -> str:
+        return self.owner.compute.basis if self.group.compute is None else OVERRIDE
+
+    @property
+    def _scale(self) -> float:
+        return (self.group.compute and self.group.compute.scale) or 1.0
+
+    @property
+    def _devices(self) -> NDArray[np.int64]:
+        return np.arange(self.first, self.first + self.group.count)
+
+    def _uniform(self, quantity: Quantity, owner: DeviceProfile | Population | None) -> Floats:
+        if isinstance(owner, Population):
+            return owner.uniform(quantity, self._devices, self.streams)
+        return self.streams.uniform(PURPOSES[quantity], self._devices)
+
+    def _slowness(self) -> float | Floats:
+        """What the seconds of each device's work are multiplied by for the whole run."""
+        slow = self.group.slow_devices
+        if slow is None:
+            return 1.0
+        chosen = self.streams.uniform("slow-device", self._devices) <= slow.probability
+        factor = slow.slowdown.quantile(self.streams.uniform("device-slowdown", self._devices))
+        return np.where(chosen, factor, 1.0)
 
 
 def _locked(column: NDArray[Any]) -> NDArray[Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
-
-from pydantic import AfterValidator, ValidationInfo
+from typing import Literal, TypeVar
 
 from edgesim import shipped, yaml_source
+from edgesim.devices._names import NetworkName
 from edgesim.devices._strict import Strict
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
+from edgesim.devices.population import Population
 from edgesim.devices.straggler import Throttling
 from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.yaml_source import (
@@ -28,28 +28,10 @@ from edgesim.yaml_source import (
 
 FOLDER = "device_profiles"
 NETWORKS = "networks"
+POPULATIONS = "populations"
 SEARCH_PATH = "EDGESIM_PROFILES"
 
 _File = TypeVar("_File", bound=Strict)
-
-
-def _in_catalogue(lookup: Literal["load", "network"]) -> Callable[[str, ValidationInfo], str]:
-    """A check of names against the catalogue of the validation context, if it has one."""
-
-    def check(name: str, info: ValidationInfo) -> str:
-        catalogue = (info.context or {}).get("catalogue")
-        if catalogue is not None:
-            try:
-                getattr(catalogue, lookup)(name)
-            except InputError as error:
-                raise ValueError("; ".join(str(problem) for problem in error.problems)) from error
-        return name
-
-    return check
-
-
-ProfileName = Annotated[Text, AfterValidator(_in_catalogue("load"))]
-NetworkName = Annotated[Text, AfterValidator(_in_catalogue("network"))]
 
 
 class Compute(Strict):
@@ -122,10 +104,11 @@ class DeviceProfile(Strict):
 
 
 class Catalogue:
-    """Device profiles and networks by name, from the first folder that has the name.
+    """Device profiles, populations and networks by name, from the first folder that has the name.
 
     The folders, in order: `device_profiles/` beside the scenario, the scenario's own folder, each folder of
-    `EDGESIM_PROFILES`, and the profiles that come with edgesim. Networks lie in their folders `networks/`.
+    `EDGESIM_PROFILES`, and the profiles that come with edgesim. Networks lie in their folders `networks/`,
+    populations in `populations/`.
     Files in the scenario's own folder are found by name but not listed, as scenarios lie there too.
 
     Args:
@@ -145,7 +128,9 @@ class Catalogue:
         self._listed = _merged([_files(folder) for folder in listed])
         self._profile_files = _merged([_files(listed[0]), beside, self._listed])
         self._network_files = _merged([_files(folder / NETWORKS) for folder in listed])
+        self._population_files = _merged([_files(folder / POPULATIONS) for folder in listed])
         self._profiles: dict[str, DeviceProfile] = {}
+        self._populations: dict[str, Population] = {}
         self._networks: dict[str, NetworkProfile] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -156,6 +141,10 @@ class Catalogue:
         """Names of all networks, sorted."""
         return tuple(sorted(self._network_files))
 
+    def population_names(self) -> tuple[str, ...]:
+        """Names of all populations, sorted."""
+        return tuple(sorted(self._population_files))
+
     def load(self, name: str) -> DeviceProfile:
         """The device profile of this name.
 
@@ -163,10 +152,24 @@ class Catalogue:
             InputError: there is none, or its file is wrong.
         """
         if name not in self._profiles:
+            if name in self._population_files and name not in self._profile_files:
+                raise InputError(f'"{name}" is a population of devices: write population: {name}')
             if name not in self._profile_files:
                 raise _unknown("device profile", name, self.names(), f"{FOLDER}/")
             self._profiles[name] = self._read(self._profile_files[name], DeviceProfile)
         return self._profiles[name]
+
+    def population(self, name: str) -> Population:
+        """The population of this name.
+
+        Raises:
+            InputError: there is none, or its file is wrong.
+        """
+        if name not in self._populations:
+            if name not in self._population_files:
+                raise _unknown("population", name, self.population_names(), f"{FOLDER}/{POPULATIONS}/")
+            self._populations[name] = self._read(self._population_files[name], Population)
+        return self._populations[name]
 
     def throttling(self, name: str) -> Throttling:
         """What the device profile of this name says of throttling, without its origin.

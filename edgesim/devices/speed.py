@@ -2,8 +2,8 @@
 
 Work is given in nominal seconds: what it takes at full speed. Load divides a device's speed, cell by cell of
 time; throttling does as the work itself heats the device up. Both are integrated exactly. Heat is a number
-from 0 to 1 that the caller keeps for each device: 0 at the start, and then a matter of how long the device works
-and idles, whatever its load. Where neither is given, seconds are the nominal ones bit for bit.
+from 0 to 1 that the caller keeps for each device: 0 at the start, and then a matter of how long it works and
+idles, whatever its load. Where neither is given, seconds are the nominal ones bit for bit.
 """
 
 from __future__ import annotations

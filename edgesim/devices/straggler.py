@@ -42,7 +42,7 @@ class Throttling(Strict):
     Its heat is 0 at the temperature of idling and 1 at that of lasting work. It approaches 1 exponentially
     while the device works, and 0 while it idles or transfers. Up to `onset` the device works at full speed;
     from there its seconds per unit of work rise in proportion to the heat, to `slowdown` times at heat 1. The
-    defaults are those of a Raspberry Pi 4 without a fan, whose clock falls progressively from 80 to 85 degrees.
+    defaults are those of a Raspberry Pi 4 without a fan, whose clock falls by and by from 80 to 85 degrees.
 
     Attributes:
         slowdown: how many times longer the same work takes when hot.
