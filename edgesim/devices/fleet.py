@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
+from edgesim.devices.availability import Always, Availability
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Network
 from edgesim.devices.origin import Figure
@@ -66,6 +67,7 @@ class FleetGroup(Strict):
         compute: another compute model than the profile's.
         straggler: how visits are slowed down now and then.
         capacity: the sub-model's capacity on these devices.
+        availability: when they are there.
     """
 
     profile: ProfileName
@@ -80,6 +82,7 @@ class FleetGroup(Strict):
     compute: ComputeOverride | None = None
     straggler: Straggler | None = None
     capacity: Positive | None = None
+    availability: Availability = Always()
 
 
 @dataclass(frozen=True, slots=True)
