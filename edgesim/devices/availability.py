@@ -15,15 +15,16 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
+from edgesim.devices._diurnal import DAY_HOURS, HOUR_S, DiurnalLaw, reset_interval_s
 from edgesim.devices._law import Ever, Law, MarkovLaw
 from edgesim.devices.availability_trace import TraceLaw, Windows
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnSeconds
 from edgesim.devices.poisson import Floats, Numbers, Poisson
 from edgesim.registry import Named, component
 from edgesim.rng import Streams
-from edgesim.yaml_source import BesideScenario, PositiveSeconds
+from edgesim.yaml_source import BesideScenario, PositiveSeconds, Probability
 
 _SHORTEST_S, _LONGEST_S = 1e-3, 1e9
 _NO_SHIFT = Distribution(CONSTANT, (("value", 0.0),))
@@ -87,6 +88,53 @@ class Markov(_Kind):
 
 
 @component
+class Diurnal(_Kind):
+    """A share of the devices is there that follows the time of day.
+
+    Attributes:
+        shares: the mean share of each hour of the day, from midnight on; linear from the middle of an hour to
+            that of the next. Or instead a cosine, sampled every hour:
+        peak: the highest share.
+        trough: the lowest one, twelve hours apart from it.
+        peak_hour: when the share is highest.
+        session: mean length of a window of presence.
+        shift: how far a device's clock is ahead of the run's, as by its time zone; drawn for each device.
+    """
+
+    shares: Annotated[tuple[Probability, ...], Field(min_length=DAY_HOURS, max_length=DAY_HOURS)] | None = (
+        None
+    )
+    peak: Probability | None = None
+    trough: Probability | None = None
+    peak_hour: Annotated[float, Field(ge=0, lt=DAY_HOURS)] | None = None
+    session: MeanSeconds
+    shift: DrawnSeconds = _NO_SHIFT
+
+    def __post_init__(self) -> None:
+        cosine = (self.peak, self.trough, self.peak_hour)
+        given = sum(part is not None for part in cosine)
+        if given != (3 if self.shares is None else 0):
+            raise ValueError("needs either shares, or all of peak, trough and peak_hour")
+        if self.peak is not None and self.trough is not None and self.peak < self.trough:
+            raise ValueError(f"peak must be at least trough, got {self.peak:g} and {self.trough:g}")
+        reset_interval_s(self._day()[1], self.session)
+
+    def law(self, devices: Numbers, streams: Streams) -> Law:
+        """Thresholds at the events of a Poisson process for each device."""
+        first_s, shares = self._day()
+        resets = Poisson(streams, "availability-resets", reset_interval_s(shares, self.session))
+        return DiurnalLaw(shares, first_s, resets, int(devices[0]), shifts(self.shift, devices, streams))
+
+    def _day(self) -> tuple[float, Floats]:
+        """Time of the first share, and the 24 shares from there on."""
+        if self.shares is not None:
+            return HOUR_S / 2, np.array(self.shares)
+        peak, trough, peak_hour = self.peak or 0.0, self.trough or 0.0, self.peak_hour or 0.0
+        high = (1 + np.cos(np.arange(DAY_HOURS) * (2 * np.pi / DAY_HOURS))) / 2
+        return peak_hour * HOUR_S, trough + (peak - trough) * high
+
+
+@component
 class Trace(_Kind):
     """Windows as they were recorded. Each device follows one of the recorded clients, over and over again.
 
@@ -128,5 +176,5 @@ def shifts(shift: Distribution, devices: Numbers, streams: Streams) -> Floats:
     return shift.quantile(streams.uniform("availability-shift", devices))
 
 
-_KINDS: dict[str, type[Any]] = {"always": Always, "markov": Markov, "trace": Trace}
-Availability = Annotated[Always | Markov | Trace, Named(lambda: _KINDS, "availability")]
+_KINDS: dict[str, type[Any]] = {"always": Always, "markov": Markov, "diurnal": Diurnal, "trace": Trace}
+Availability = Annotated[Always | Markov | Diurnal | Trace, Named(lambda: _KINDS, "availability")]

@@ -18,7 +18,15 @@ from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
 from edgesim.devices.straggler import Straggler
 from edgesim.rng import Streams
-from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, PositiveSeconds, Seconds
+from edgesim.yaml_source import (
+    Count,
+    FlopsPerSecond,
+    NonNegative,
+    PerSecond,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+)
 
 OVERRIDE = "override"
 
@@ -68,6 +76,7 @@ class FleetGroup(Strict):
         straggler: how visits are slowed down now and then.
         capacity: the sub-model's capacity on these devices.
         availability: when they are there.
+        failures: how often a visit fails per time of work.
     """
 
     profile: ProfileName
@@ -83,6 +92,7 @@ class FleetGroup(Strict):
     straggler: Straggler | None = None
     capacity: Positive | None = None
     availability: Availability = Always()
+    failures: PerSecond | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,19 @@ class Presence:
         """Earliest time from this one on at which each device is there; infinite if not within ten years."""
         return self._change_s(devices, _times(at_s, devices), present=False)
 
+    def first_s(self, devices: Numbers, at_s: float) -> float:
+        """Earliest time from this one on at which any of the devices is there; infinite as for `next_s`."""
+        from_s = np.full(len(devices), at_s)
+        best_s = np.inf
+        while devices.size:
+            here = self.present(devices, from_s)
+            best_s = min(best_s, from_s[here].min(initial=np.inf))
+            devices, from_s = devices[~here], from_s[~here]
+            from_s = self._steady_s(devices, from_s)
+            sooner = (from_s < best_s) & (from_s - at_s <= HORIZON_S)
+            devices, from_s = devices[sooner], from_s[sooner]
+        return float(best_s)
+
     def present_s(self, devices: Numbers, start_s: float | Floats, end_s: float | Floats) -> Floats:
         """Seconds of presence from a time to a later one."""
         at_s, stop_s = _times(start_s, devices).copy(), _times(end_s, devices)
