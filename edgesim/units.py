@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pint
 
 NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
-_UNIT = r"[A-Za-z]+(?:\s*/\s*[A-Za-z]+)?"
+_UNIT = r"(?:[A-Za-z]+(?:\s*/\s*[A-Za-z]+)?|/\s*[A-Za-z]+)"
 _QUANTITY = re.compile(rf"\s*({NUMBER})\s*({_UNIT})\s*")
 
 
@@ -57,7 +57,8 @@ def _registry() -> pint.UnitRegistry[float]:
 @cache
 def _factor(unit: str, base: str) -> float:
     """What a number in a unit is multiplied by to be in the base unit."""
-    return float(_registry().Quantity(1.0, unit).to(base).magnitude)
+    given, wanted = (f"1{name}" if name.startswith("/") else name for name in (unit, base))
+    return float(_registry().Quantity(1.0, given).to(wanted).magnitude)
 
 
 def _singular(part: str) -> str:
@@ -111,7 +112,7 @@ class Quantity:
         import pint
 
         parts = [_singular(part) for part in unit.split("/")]
-        for part in parts:
+        for part in filter(None, parts):  # nothing stands before the stroke of a frequency
             if part not in _names():
                 shown = f'unknown unit "{part}" in {show_value(given)}{_nearest(part, self.base)}'
                 raise _refused(f"{shown} (as in {self.example})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from edgesim.errors import InputError, Problem, did_you_mean, show_value
 from edgesim.units import NUMBER
@@ -355,6 +356,7 @@ BitsPerSecond = Annotated[float, Quantity("bit/s", "20 Mbit/s", zero=False)]
 FlopsPerSecond = Annotated[float, Quantity("FLOP/s", "5 GFLOP/s", zero=False)]
 Bytes = Annotated[float, Quantity("B", "4 GiB", zero=False)]
 Watts = Annotated[float, Quantity("W", "6.4 W")]
+PerSecond = Annotated[float, Quantity("/s", "0.5 / h", zero=False)]
 
 Count = Annotated[int, Field(ge=1, le=MAXIMUM_COUNT)]
 Positive = Annotated[float, Field(gt=0)]
@@ -363,3 +365,12 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 ProperFraction = Annotated[float, Field(ge=0, lt=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / os.path.expanduser(path)
+
+
+BesideScenario = Annotated[Path, AfterValidator(_beside)]
+"""A path in a scenario file, relative to its folder; absolute once validated, and so in run directories."""

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_
 
 from edgesim.devices._names import NetworkName, PopulationName, ProfileName
 from edgesim.devices._strict import Strict
+from edgesim.devices.availability import Always, Availability
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Cell, Network
 from edgesim.devices.origin import Figure
@@ -20,7 +21,15 @@ from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.devices.straggler import Load, Straggler, Throttling
 from edgesim.errors import InputError
 from edgesim.rng import Streams
-from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, PositiveSeconds, Seconds
+from edgesim.yaml_source import (
+    Count,
+    FlopsPerSecond,
+    NonNegative,
+    PerSecond,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+)
 
 OVERRIDE = "override"
 
@@ -75,6 +84,8 @@ class FleetGroup(Strict):
         load: other work on the devices, correlated in time.
         throttling: how they slow down by heat; `profile` for what their profile says.
         capacity: the sub-model's capacity on these devices.
+        availability: when they are there.
+        failures: how often a visit fails per time of work.
     """
 
     profile: ProfileName | None = None
@@ -100,6 +111,8 @@ class FleetGroup(Strict):
         | None
     ) = None
     capacity: Positive | None = None
+    availability: Availability = Always()
+    failures: PerSecond | None = None
 
     @property
     def device_type(self) -> str:

@@ -1,0 +1,67 @@
+"""Laws of presence: whether a device is there at a time, and until when at least it stays so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.devices.poisson import Floats, Numbers, Poisson
+
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+class Law(Protocol):
+    """When devices are there; every argument is a column [n] over devices."""
+
+    def present(self, devices: Numbers, at_s: Floats) -> Bools:
+        """Whether each device is there at its time."""
+        ...
+
+    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
+        """A later time before which nothing changes; infinite where nothing ever does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ever:
+    """Always there."""
+
+    def present(self, devices: Numbers, at_s: Floats) -> Bools:  # noqa: ARG002
+        """They all are."""
+        return np.ones(len(devices), dtype=bool)
+
+    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:  # noqa: ARG002
+        """For ever."""
+        return np.full(len(devices), np.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkovLaw:
+    """Devices that change between present and absent, each state lasting an exponential time.
+
+    The state is the latest of two independent Poisson processes of events, comings at rate 1/off and goings
+    at rate 1/on; a coming finds the device present or brings it. That is the redrawing of the state at resets
+    of rate 1/on + 1/off, thinned by what was drawn, and stationary from the start.
+
+    Attributes:
+        comings: after which a device is there.
+        goings: after which it is not.
+    """
+
+    comings: Poisson
+    goings: Poisson
+
+    def present(self, devices: Numbers, at_s: Floats) -> Bools:
+        """Whether the latest event was a coming."""
+        return self.comings.latest_s(devices, at_s) > self.goings.latest_s(devices, at_s)
+
+    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
+        """The next event of the kind that changes something."""
+        steady_s = np.empty(len(devices))
+        here = self.present(devices, at_s)
+        for clock, mine in ((self.goings, here), (self.comings, ~here)):
+            steady_s[mine] = clock.next_s(devices[mine], at_s[mine])
+        return steady_s

@@ -1,0 +1,86 @@
+"""Poisson processes with random access in time: nothing is remembered, and nothing happens until asked.
+
+Time is cut into cells. How many events a cell has, and where, is hashed from the numbers of the process and
+of the cell. So any cell can be looked up on its own, and the law is exactly the Poisson one. Cells are a
+power of two long: their edges, and the cell of any time, are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.rng import Streams
+
+Floats: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Poisson:
+    """Events at a constant rate from eternity to eternity, a process of its own for each number.
+
+    Attributes:
+        streams: that the events are drawn from.
+        purpose: of the draws.
+        mean_s: mean seconds between events.
+    """
+
+    streams: Streams
+    purpose: str
+    mean_s: float
+
+    def latest_s(self, numbers: Numbers, at_s: Floats) -> Floats:
+        """The latest event at or before each time, in the process of each number; both [n]."""
+        found = np.full(len(at_s), -np.inf)
+        cells = self._cells(at_s)
+        rest = np.arange(len(at_s))
+        while rest.size:
+            events_s, owner = self._events(numbers[rest], cells)
+            past = events_s <= at_s[rest][owner]
+            np.maximum.at(found, rest[owner[past]], events_s[past])
+            without = found[rest] == -np.inf
+            rest, cells = rest[without], cells[without] - 1
+        return found
+
+    def next_s(self, numbers: Numbers, at_s: Floats) -> Floats:
+        """The first event after each time, in the process of each number; both [n]."""
+        found = np.full(len(at_s), np.inf)
+        cells = self._cells(at_s)
+        rest = np.arange(len(at_s))
+        while rest.size:
+            events_s, owner = self._events(numbers[rest], cells)
+            later = events_s > at_s[rest][owner]
+            np.minimum.at(found, rest[owner[later]], events_s[later])
+            without = found[rest] == np.inf
+            rest, cells = rest[without], cells[without] + 1
+        return found
+
+    @property
+    def _cell_s(self) -> float:
+        """Two to four mean intervals: few cells are empty, and few events are drawn in vain."""
+        return 2.0 ** (math.ceil(math.log2(self.mean_s)) + 1)
+
+    def _cells(self, at_s: Floats) -> Numbers:
+        return np.floor(at_s / self._cell_s).astype(np.int64)
+
+    def _events(self, numbers: Numbers, cells: Numbers) -> tuple[Floats, Numbers]:
+        """All events of these cells, and for each one the index of its cell among those given."""
+        u = self.streams.uniform(f"{self.purpose}-count", numbers, cells)
+        counts = np.searchsorted(_cumulative(self._cell_s / self.mean_s), u)
+        owner = np.repeat(np.arange(len(cells)), counts)
+        within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+        place = self.streams.uniform(f"{self.purpose}-place", numbers[owner], cells[owner], within)
+        return (cells[owner] + place) * self._cell_s, owner
+
+
+@lru_cache(maxsize=256)
+def _cumulative(mean: float) -> Floats:
+    """Of a Poisson distribution with a mean of up to 4, until it is 1 to the last digit."""
+    terms = np.cumprod(np.concatenate([[math.exp(-mean)], mean / np.arange(1.0, 40.0)]))
+    return np.cumsum(terms, dtype=np.float64)

@@ -1,0 +1,153 @@
+"""When devices are there. It is looked up when asked for: an idle device costs neither event nor memory.
+
+Windows of presence are half-open, [start, end), and such as touch one another are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edgesim.devices._law import Bools, Ever, Law
+from edgesim.devices.fleet import FleetGroup
+from edgesim.devices.poisson import Floats, Numbers
+from edgesim.errors import InputError
+from edgesim.rng import Streams
+
+HORIZON_S = 10 * 365.25 * 86_400.0
+"""What does not happen within ten years counts as never happening."""
+
+_Scalar = TypeVar("_Scalar", np.bool_, np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Presence:
+    """When each device of a fleet is there.
+
+    Times are seconds, one for all devices or one for each; answers are columns [n] over devices.
+
+    Attributes:
+        laws: per fleet entry.
+        ends: per fleet entry, the number behind that of its last device.
+        pausing: per fleet entry, whether work stands still while a device is away; else it is lost.
+    """
+
+    laws: tuple[Law, ...]
+    ends: Numbers
+    pausing: Bools
+
+    @classmethod
+    def draw(cls, groups: Sequence[FleetGroup], streams: Streams) -> Self:
+        """The presence of a fleet of these entries.
+
+        Raises:
+            InputError: the file of a trace is not there or wrong.
+        """
+        ends = np.cumsum([group.count for group in groups])
+        laws = [
+            _law(number, group, np.arange(end - group.count, end), streams)
+            for number, (group, end) in enumerate(zip(groups, ends.tolist(), strict=True))
+        ]
+        pausing = np.array([group.availability.interrupted == "pause" for group in groups])
+        return cls(tuple(laws), ends, pausing)
+
+    @property
+    def always(self) -> bool:
+        """Whether no device is ever absent."""
+        return all(isinstance(law, Ever) for law in self.laws)
+
+    def present(self, devices: Numbers, at_s: float | Floats) -> Bools:
+        """Whether each device is there at this time."""
+        return self._by_entry(lambda law: law.present, devices, _times(at_s, devices), np.bool_)
+
+    def until_s(self, devices: Numbers, at_s: float | Floats) -> Floats:
+        """End of the window of presence that holds this time; the time itself of a device that is absent.
+
+        Infinite where the window does not end within ten years.
+        """
+        return self._change_s(devices, _times(at_s, devices), present=True)
+
+    def next_s(self, devices: Numbers, at_s: float | Floats) -> Floats:
+        """Earliest time from this one on at which each device is there; infinite if not within ten years."""
+        return self._change_s(devices, _times(at_s, devices), present=False)
+
+    def first_s(self, devices: Numbers, at_s: float) -> float:
+        """Earliest time from this one on at which any of the devices is there; infinite as for `next_s`."""
+        from_s = np.full(len(devices), at_s)
+        best_s = np.inf
+        while devices.size:
+            here = self.present(devices, from_s)
+            best_s = min(best_s, from_s[here].min(initial=np.inf))
+            devices, from_s = devices[~here], from_s[~here]
+            from_s = self._steady_s(devices, from_s)
+            sooner = (from_s < best_s) & (from_s - at_s <= HORIZON_S)
+            devices, from_s = devices[sooner], from_s[sooner]
+        return float(best_s)
+
+    def present_s(self, devices: Numbers, start_s: float | Floats, end_s: float | Floats) -> Floats:
+        """Seconds of presence from a time to a later one."""
+        at_s, stop_s = _times(start_s, devices).copy(), _times(end_s, devices)
+        total_s = np.zeros(len(devices))
+        rest = np.flatnonzero(at_s < stop_s)
+        while rest.size:
+            here = self.present(devices[rest], at_s[rest])
+            steady_s = self._steady_s(devices[rest], at_s[rest])
+            upto_s = np.minimum(steady_s, stop_s[rest])
+            total_s[rest] += np.where(here, upto_s - at_s[rest], 0.0)
+            at_s[rest] = upto_s
+            rest = rest[upto_s < stop_s[rest]]
+        return total_s
+
+    def pauses(self, devices: ArrayLike) -> Bools:
+        """Whether the work of these devices stands still while they are away; else it is lost."""
+        return np.asarray(self.pausing[self._entry(devices)])
+
+    def _change_s(self, devices: Numbers, at_s: Floats, *, present: bool) -> Floats:
+        """The first time from this one on at which a device is there or not in another way than `present`."""
+        change_s = at_s.copy()
+        rest = np.flatnonzero(self.present(devices, at_s) == present)
+        while rest.size:
+            steady_s = self._steady_s(devices[rest], change_s[rest])
+            change_s[rest] = np.where(steady_s - at_s[rest] > HORIZON_S, np.inf, steady_s)
+            rest = rest[change_s[rest] < np.inf]
+            rest = rest[self.present(devices[rest], change_s[rest]) == present]
+        return change_s
+
+    def _steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
+        return self._by_entry(lambda law: law.steady_s, devices, at_s, np.float64)
+
+    def _by_entry(
+        self,
+        ask: Callable[[Law], Callable[[Numbers, Floats], NDArray[_Scalar]]],
+        devices: Numbers,
+        at_s: Floats,
+        kind: type[_Scalar],
+    ) -> NDArray[_Scalar]:
+        if len(self.laws) == 1:
+            return ask(self.laws[0])(devices, at_s)
+        entry = self._entry(devices)
+        answer = np.empty(len(devices), dtype=kind)
+        for number in np.unique(entry).tolist():
+            mine = np.flatnonzero(entry == number)
+            answer[mine] = ask(self.laws[number])(devices[mine], at_s[mine])
+        return answer
+
+    def _entry(self, devices: ArrayLike) -> Numbers:
+        return np.searchsorted(self.ends, devices, side="right")
+
+
+def _law(number: int, group: FleetGroup, devices: Numbers, streams: Streams) -> Law:
+    try:
+        return group.availability.law(devices, streams)
+    except InputError as error:
+        prefix = f"fleet[{number}].availability."
+        placed = [p if p.place else replace(p, path=prefix + p.path) for p in error.problems]
+        raise InputError(*placed) from error
+
+
+def _times(at_s: float | Floats, devices: Numbers) -> Floats:
+    return np.broadcast_to(np.asarray(at_s, dtype=np.float64), devices.shape)
