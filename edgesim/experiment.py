@@ -84,9 +84,10 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
         RunFailed: the run cannot be completed.
     """
     started = time.perf_counter()
-    scenario = parts.scenario
+    scenario, world = parts.scenario, parts.world
     server = Server(
         roster=parts.roster,
+        presence=world.presence,
         policy=scenario.coordination,
         selector=scenario.selection,
         learner=learner,
@@ -97,7 +98,14 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
         ),
     )
     with threads(scenario.execution.threads):
-        reason = Simulation(server, parts.cost, _observer(server, progress)).run()
+        reason = Simulation(
+            server,
+            world.cost,
+            _observer(server, progress),
+            stays=world.presence,
+            routes=world.topology,
+            mishaps=world,
+        ).run()
         tables = server.finish()
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
     wall_s["total"] = time.perf_counter() - started

@@ -17,6 +17,7 @@ from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import Pool, deal
 from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import Fleet
+from edgesim.devices.world import World
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
@@ -45,7 +46,7 @@ class Parts:
         shards: per device, positions in the pool; devices may share a shard.
         network: the initialised model.
         structure: of the model.
-        cost: with the fleet.
+        world: the fleet and what time depends on.
         ledger: sub-models, workloads and capacities.
         notes: what a reader of the results has to know.
     """
@@ -57,7 +58,7 @@ class Parts:
     shards: tuple[NDArray[np.int64], ...]
     network: nn.Module
     structure: ModelStructure
-    cost: CostModel
+    world: World
     ledger: Ledger
     notes: tuple[str, ...]
 
@@ -67,6 +68,11 @@ class Parts:
         books = self.ledger
         expected_s = expected_visits_s(self.cost, books.samples, books.capacity, partial(_workload_of, books))
         return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s)
+
+    @property
+    def cost(self) -> CostModel:
+        """What visits ask of the devices."""
+        return self.world.cost
 
     @property
     def fleet(self) -> Fleet:
@@ -93,7 +99,8 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
     structure = read_structure(network, data.input_shape)
-    cost = CostModel(Fleet.draw(scenario.fleet, experiment.catalogue, timing), timing)
+    world = World.draw(scenario.fleet, scenario.server, experiment.catalogue, timing)
+    cost = world.cost
     clients = None if data.clients is None else data.clients[pool]
     speed = _speed(scenario, structure, cost, len(pool))
     partition = scenario.dataset.partition
@@ -103,7 +110,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
     notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
-    return Parts(scenario, data, pool, held_back, shards, network, structure, cost, ledger, notes)
+    return Parts(scenario, data, pool, held_back, shards, network, structure, world, ledger, notes)
 
 
 def _data_root(experiment: Experiment) -> Path | None:

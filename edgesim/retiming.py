@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from edgesim import registry, yaml_source
-from edgesim.devices.cost import CostModel
-from edgesim.devices.fleet import Fleet
+from edgesim.devices.availability import Always
+from edgesim.devices.world import World
 from edgesim.document import Document, assigned
 from edgesim.errors import InputError, Problem
 from edgesim.experiment import Outcome, fold
@@ -33,7 +33,10 @@ RETIMED_FROM = "retimed_from"
 
 _ENDS = ("rounds", "dispatches", "target")  # reasons that do not depend on time
 _NOTE = "re-timed: sub-models, weights and metrics are those of the run as it was trained"
-_TIMING_KEYS = "a fleet entry's profile, network, compute and straggler, or seed.timing"
+_TIMING_KEYS = (
+    "a fleet entry's profile or population, network, cell, compute, straggler, slow_devices, load and "
+    "throttling, server, or seed.timing"
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ def rescheduled(recording: Recording, overrides: Sequence[str]) -> tuple[Experim
         remedy = f"re-timing changes {_TIMING_KEYS}; for anything else run the scenario again"
         raise InputError(*(Problem(f"changes what is learnt; {remedy}", key) for key in keys))
     timing = Streams(after.seeds.timing)
-    cost = CostModel(Fleet.draw(after.fleet, experiment.catalogue, timing), timing)
-    return experiment, replace(recording.parts, scenario=_untimed(after), cost=cost)
+    world = World.draw(after.fleet, after.server, experiment.catalogue, timing)
+    return experiment, replace(recording.parts, scenario=_untimed(after), world=world)
 
 
 def replay(recording: Recording, parts: Parts) -> Outcome:
@@ -127,6 +130,13 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
     if scenario.selection.depends_on_time:
         name = registry.name_of(scenario.selection)
         yield Problem(f'"{name}" may choose other devices at another pace', "selection")
+    for number, group in enumerate(scenario.fleet):
+        if not isinstance(group.availability, Always):
+            what = "at another pace others would be present"
+            yield Problem(f"lets devices leave: {what}", f"fleet[{number}].availability")
+        if group.failures is not None:
+            what = "slower devices would fail more often"
+            yield Problem(f"is per time of work: {what}", f"fleet[{number}].failures")
     if scenario.submodel.costs_need_weights:
         name = registry.name_of(scenario.submodel)
         yield Problem(f'"{name}" has costs that depend on the weights, which are not recorded', "submodel")
@@ -156,7 +166,7 @@ def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:
 def _changes_of_learning(before: Scenario, after: Scenario) -> Iterator[str]:
     """Keys in which two scenarios differ and that are not about time alone."""
     for key in type(before).model_fields:
-        if key not in ("fleet", "seed") and getattr(before, key) != getattr(after, key):
+        if key not in ("fleet", "server", "seed") and getattr(before, key) != getattr(after, key):
             yield key
     if before.seeds.learning != after.seeds.learning:
         yield "seed.learning"

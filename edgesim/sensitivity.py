@@ -75,13 +75,25 @@ def check(experiment: Experiment) -> None:
     Raises:
         InputError: its weights, or which versions are evaluated, depend on time.
     """
-    problems = [*time_dependence(experiment.scenario), *_evaluated_by_time(experiment.scenario)]
+    scenario = experiment.scenario
+    problems = [*time_dependence(scenario), *_evaluated_by_time(scenario), *_entangled(scenario)]
     if problems:
         raise experiment.placed(
             InputError(
                 *(replace(each, message=f"{each.message}; not with --sensitivity") for each in problems)
             )
         )
+
+
+def _entangled(scenario: Scenario) -> Iterator[Problem]:
+    """What makes a visit's seconds more than a sum of terms that each scale with one figure."""
+    remedy = "--sensitivity re-times visits one by one; use retime --set for single changes"
+    if scenario.server.uplink is not None or scenario.server.downlink is not None:
+        yield Problem(f"is shared by visits: {remedy}", "server")
+    for number, group in enumerate(scenario.fleet):
+        for key in ("cell", "load", "throttling"):
+            if getattr(group, key) is not None:
+                yield Problem(f"lets seconds depend on other visits: {remedy}", f"fleet[{number}].{key}")
 
 
 def _evaluated_by_time(scenario: Scenario) -> list[Problem]:
@@ -247,7 +259,8 @@ class Timeline:
         Raises:
             InputError: the run was evaluated by virtual time.
         """
-        problems = _evaluated_by_time(recording.experiment.scenario)
+        scenario = recording.experiment.scenario
+        problems = [*_evaluated_by_time(scenario), *_entangled(scenario)]
         if problems:
             raise InputError(*(replace(problem, place=str(recording.path)) for problem in problems))
         end_s = _end_s(recording, to_target)

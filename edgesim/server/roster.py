@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,8 @@ class Presence(Protocol):
         """Whether each of these devices is there at this time."""
         ...
 
-    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[Any]:
-        """The earliest time from `at_s` on at which each of these devices is there; infinite for never."""
+    def first_s(self, devices: NDArray[np.int64], at_s: float) -> float:
+        """The earliest time from `at_s` on at which any of these devices is there; infinite for never."""
         ...
 
 
@@ -66,6 +66,6 @@ class EverPresent:
         """All of them."""
         return np.ones(len(devices), dtype=bool)
 
-    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
-        """Now."""
-        return np.full(len(devices), at_s)
+    def first_s(self, devices: NDArray[np.int64], at_s: float) -> float:
+        """Now, if there are any devices."""
+        return at_s if len(devices) else np.inf

@@ -159,8 +159,7 @@ class View:
         """The earliest time from now on at which an idle device is present; infinite for never."""
         idle = np.ones(self.devices, dtype=bool)
         idle[list(self._visits.busy)] = False
-        devices = np.flatnonzero(idle)
-        return float(self._presence.next_s(devices, self.time_s).min()) if devices.size else np.inf
+        return self._presence.first_s(np.flatnonzero(idle), self.time_s)
 
     def select(self, k: int) -> list[int]:
         """Whom the selector sends out if asked for `k`, within the limit on dispatches."""

@@ -22,6 +22,10 @@ class Stays(Presence, Protocol):
         """When each of these present devices leaves; infinite for never."""
         ...
 
+    def next_s(self, devices: Numbers, at_s: float) -> Floats:
+        """The earliest time from `at_s` on at which each of these devices is there; infinite for never."""
+        ...
+
     def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
         """Whether these devices take their work up again when they are back; else it is lost."""
         ...
@@ -67,6 +71,10 @@ class Calm:
     def present(self, devices: Numbers, at_s: float) -> NDArray[np.bool_]:  # noqa: ARG002
         """All of them."""
         return np.ones(len(devices), dtype=bool)
+
+    def first_s(self, devices: Numbers, at_s: float) -> float:
+        """Now, if there are any devices."""
+        return at_s if len(devices) else np.inf
 
     def next_s(self, devices: Numbers, at_s: float) -> Floats:
         """Now."""

@@ -33,6 +33,9 @@ class Present(Calm):
     def until_s(self, devices: Numbers, at_s: float) -> NDArray[np.float64]:
         return np.array([self._of(device, at_s, 1, at_s) for device in devices.tolist()])
 
+    def first_s(self, devices: Numbers, at_s: float) -> float:
+        return float(self.next_s(devices, at_s).min(initial=np.inf))
+
     def next_s(self, devices: Numbers, at_s: float) -> NDArray[np.float64]:
         return np.array([max(at_s, self._of(device, at_s, 0, np.inf)) for device in devices.tolist()])
 
