@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, ValidationInfo
 
 from edgesim.errors import InputError, Problem, did_you_mean, show_value
 from edgesim.units import NUMBER
@@ -361,3 +362,12 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / os.path.expanduser(path)
+
+
+BesideScenario = Annotated[Path, AfterValidator(_beside)]
+"""A path in a scenario file, relative to its folder; absolute once validated, and so in run directories."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import Field
 
 from edgesim.datasets._partition import Iid, Partition
 from edgesim.registry import component
@@ -50,15 +49,6 @@ def normalised(pixels: NDArray[np.uint8], mean: Sequence[float], std: Sequence[f
     x -= np.array(mean, np.float32)[:, None, None]
     x /= np.array(std, np.float32)[:, None, None]
     return x
-
-
-def _beside(path: Path, info: ValidationInfo) -> Path:
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / os.path.expanduser(path)
-
-
-BesideScenario = Annotated[Path, AfterValidator(_beside)]
-"""A path in a scenario file, relative to its folder; absolute once validated, and so in run directories."""
 
 
 @component

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.datasets._csv import read_csv
-from edgesim.datasets._dataset import BesideScenario, Data, Dataset
+from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._npz import read_npz
 from edgesim.datasets._table import MAXIMUM_BYTES, Table, refuse
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
+from edgesim.yaml_source import BesideScenario
 
 TEST_SHARE = 0.2
 LEAST = 5  # samples of a class of which at least one falls into the test set, and more than one does not

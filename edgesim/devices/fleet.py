@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -12,9 +12,10 @@ from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
-from edgesim.devices.network import Cell, Network
+from edgesim.devices.network import Cell, Direction, Network
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
+from edgesim.devices.rate_trace import RateTrace
 from edgesim.devices.straggler import Straggler
 from edgesim.rng import Streams
 from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, PositiveSeconds, Seconds
@@ -105,8 +106,8 @@ class Fleet:
         rate_flops: training FLOPs per second; infinite where seconds per step are given instead.
         step_overhead_s: seconds of each optimiser step beyond its FLOPs; or the seconds per step given.
         compute_jitter: sigma of the lognormal factor of a visit's compute time.
-        downlink_bps: bits per second towards the device.
-        uplink_bps: bits per second towards the server.
+        downlink_bps: bits per second towards the device; the mean where they vary.
+        uplink_bps: bits per second towards the server; likewise.
         latency_s: one-way delay.
         network_jitter: sigma of the lognormal factor of a transfer's rate.
         memory_bytes: installed memory; a workload fits if its peak is within.
@@ -116,6 +117,7 @@ class Fleet:
         profiles: per group, the name of its device profile.
         stragglers: per group, how its visits are slowed down.
         bases: per group, the basis of its compute seconds: measured, datasheet, estimated or override.
+        traces: what the rates follow that vary in time, by direction and group.
     """
 
     group: NDArray[np.int32]
@@ -133,13 +135,14 @@ class Fleet:
     profiles: tuple[str, ...]
     stragglers: tuple[Straggler | None, ...]
     bases: tuple[str, ...]
+    traces: Mapping[tuple[Direction, int], RateTrace] = field(default_factory=dict)
 
     @classmethod
     def draw(cls, groups: Sequence[FleetGroup], catalogue: Catalogue, streams: Streams) -> Self:
         """Draw a fleet of one or more groups: the devices of the first, then those of the second, and so on.
 
         Raises:
-            InputError: the catalogue lacks a profile or network, or its file is wrong.
+            InputError: the catalogue lacks a profile or network, or its file or that of a trace is wrong.
         """
         kinds = [_kind(group, catalogue) for group in groups]
         counts = [group.count for group in groups]
@@ -147,7 +150,7 @@ class Fleet:
         def column(values: Sequence[float]) -> Floats:
             return _locked(np.repeat(np.array(values, dtype=np.float64), counts))
 
-        def drawn(purpose: str, pick: Callable[[Network], Distribution]) -> Floats:
+        def drawn(purpose: str, pick: Callable[[Network], Distribution | RateTrace]) -> Floats:
             return _locked(_draw([pick(kind.network) for kind in kinds], counts, streams, purpose))
 
         return cls(
@@ -166,6 +169,7 @@ class Fleet:
             profiles=tuple(group.profile for group in groups),
             stragglers=tuple(group.straggler for group in groups),
             bases=tuple(kind.basis for kind in kinds),
+            traces=_traces([kind.network for kind in kinds]),
         )
 
     def __len__(self) -> int:
@@ -202,15 +206,29 @@ def _compute(profile: DeviceProfile, override: ComputeOverride | None) -> tuple[
 
 
 def _draw(
-    distributions: Sequence[Distribution], counts: Sequence[int], streams: Streams, purpose: str
+    laws: Sequence[Distribution | RateTrace], counts: Sequence[int], streams: Streams, purpose: str
 ) -> Floats:
-    """One value per device from the distribution of its group, keyed by the device's number."""
+    """One value per device from the distribution of its group, keyed by the device's number; or its mean."""
     ends = np.cumsum(counts).tolist()
     column = np.empty(ends[-1])
-    for distribution, count, end in zip(distributions, counts, ends, strict=True):
+    for law, count, end in zip(laws, counts, ends, strict=True):
         devices = np.arange(end - count, end)
-        column[devices[0] : end] = distribution.quantile(streams.uniform(purpose, devices))
+        if isinstance(law, RateTrace):
+            column[devices[0] : end] = law.mean_bps(devices, streams)
+        else:
+            column[devices[0] : end] = law.quantile(streams.uniform(purpose, devices))
     return column
+
+
+def _traces(networks: Sequence[Network]) -> dict[tuple[Direction, int], RateTrace]:
+    """The traces among the rates of the groups' networks."""
+    found: dict[tuple[Direction, int], RateTrace] = {}
+    for number, network in enumerate(networks):
+        if isinstance(network.downlink, RateTrace):
+            found["down", number] = network.downlink
+        if isinstance(network.uplink, RateTrace):
+            found["up", number] = network.uplink
+    return found
 
 
 def _or_unknown(figure: Figure[float] | None) -> float:
