@@ -7,7 +7,7 @@ from math import ulp
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
@@ -63,12 +63,12 @@ class PeriodicRate:
 
     def rate_at(self, at_s: float) -> tuple[float, float]:
         """The rate from this time on, and for how many seconds, of which there are some."""
-        phase_s = at_s % self.period_s
+        phase_s, near_s = at_s % self.period_s, 4 * ulp(at_s)
         # At a bound, or nearer to it than the clock can tell, the next step counts.
-        step = int(np.searchsorted(self.bounds_s, phase_s + 4 * ulp(at_s), side="right")) - 1
-        if step == len(self.rates_bps):
-            step, phase_s = 0, phase_s - self.period_s
+        if phase_s + near_s >= self.period_s:
+            phase_s -= self.period_s
+        step = int(np.searchsorted(self.bounds_s, phase_s + near_s, side="right")) - 1
         return float(self.rates_bps[step]), float(self.bounds_s[step + 1] - phase_s)
 
-    def _passed(self, phase_s: ArrayLike) -> Floats:
+    def _passed(self, phase_s: Floats) -> Floats:
         return np.asarray(np.interp(phase_s, self.bounds_s, self.bits), dtype=np.float64)
