@@ -28,13 +28,29 @@ def read_columns(path: Path, names: Mapping[str, bool]) -> dict[str, NDArray[np.
         InputError: it cannot be read, lacks a column, or a value is missing or no finite number.
     """
     frame = _frame(path)
-    columns = [str(name) for name in frame.columns]
-    for name in names:
-        if name not in columns:
-            known = cut_off(", ".join(columns)) or "none"
-            message = f'has no column "{name}"{did_you_mean(name, columns)} (it has {known})'
-            raise InputError(Problem(message, place=str(path)))
-    return {name: _numbers(frame[name], path, may_lack) for name, may_lack in names.items()}
+    return {name: _numbers(_column(frame, path, name), path, may_lack) for name, may_lack in names.items()}
+
+
+def read_texts(path: Path, name: str) -> NDArray[np.str_]:
+    """The column of this name as text.
+
+    Raises:
+        InputError: it cannot be read, lacks the column, or a value is missing.
+    """
+    column = _column(_frame(path), path, name)
+    missing = np.flatnonzero(column.isna().to_numpy())
+    if missing.size:
+        raise refused(path, int(missing[0]), name, "is missing; correct it or drop the row")
+    return column.astype(str).to_numpy(dtype=np.str_)
+
+
+def _column(frame: pd.DataFrame, path: Path, name: str) -> pd.Series:
+    columns = [str(column) for column in frame.columns]
+    if name not in columns:
+        known = cut_off(", ".join(columns)) or "none"
+        message = f'has no column "{name}"{did_you_mean(name, columns)} (it has {known})'
+        raise InputError(Problem(message, place=str(path)))
+    return frame[name]
 
 
 def _frame(path: Path) -> pd.DataFrame:

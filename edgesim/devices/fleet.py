@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -14,10 +14,11 @@ from edgesim.devices._names import NetworkName, PopulationName, ProfileName
 from edgesim.devices._strict import Strict
 from edgesim.devices.availability import Always, Availability
 from edgesim.devices.distribution import Distribution
-from edgesim.devices.network import Cell, Network
+from edgesim.devices.network import Cell, Direction, Network
 from edgesim.devices.origin import Figure
 from edgesim.devices.population import PURPOSES, DrawnFigure, Population, Quantity, Sizes
 from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.devices.rate_trace import RateTrace
 from edgesim.devices.straggler import Load, Straggler, Throttling
 from edgesim.errors import InputError
 from edgesim.rng import Streams
@@ -150,8 +151,8 @@ class Fleet:
         rate_flops: training FLOPs per second; infinite where seconds per step are given instead.
         step_overhead_s: seconds of each optimiser step beyond its FLOPs; or the seconds per step given.
         compute_jitter: sigma of the lognormal factor of a visit's compute time.
-        downlink_bps: bits per second towards the device.
-        uplink_bps: bits per second towards the server.
+        downlink_bps: bits per second towards the device; the mean where they vary.
+        uplink_bps: bits per second towards the server; likewise.
         latency_s: one-way delay.
         network_jitter: sigma of the lognormal factor of a transfer's rate.
         memory_bytes: installed memory; a workload fits if its peak is within.
@@ -163,6 +164,7 @@ class Fleet:
         loads: per group, other work on its devices.
         throttlings: per group, how its devices slow down by heat.
         bases: per group, the basis of its compute seconds: measured, datasheet, estimated or override.
+        traces: what the rates follow that vary in time, by direction and group.
     """
 
     group: NDArray[np.int32]
@@ -182,13 +184,14 @@ class Fleet:
     loads: tuple[Load | None, ...]
     throttlings: tuple[Throttling | None, ...]
     bases: tuple[str, ...]
+    traces: Mapping[tuple[Direction, int], RateTrace] = field(default_factory=dict)
 
     @classmethod
     def draw(cls, groups: Sequence[FleetGroup], catalogue: Catalogue, streams: Streams) -> Self:
         """Draw a fleet of one or more groups: the devices of the first, then those of the second, and so on.
 
         Raises:
-            InputError: the catalogue lacks a profile or network, or its file is wrong.
+            InputError: the catalogue lacks a profile or network, or its file or that of a trace is wrong.
         """
         starts = np.cumsum([0, *(group.count for group in groups)])
         entries = [
@@ -218,6 +221,7 @@ class Fleet:
             loads=tuple(group.load for group in groups),
             throttlings=tuple(entry.throttling for entry in entries),
             bases=tuple(entry.basis() for entry in entries),
+            traces=_traces([entry.network for entry in entries]),
         )
 
     def __len__(self) -> int:
@@ -259,11 +263,12 @@ class _Entry:
             return figure.quantile(self._uniform(quantity, self.owner))
         return np.nan if figure is None else figure.value
 
-    def link(self, quantity: Quantity, distribution: Distribution) -> Floats:
-        """A quantity of the network; correlations are those on the population's own one."""
-        return distribution.quantile(
-            self._uniform(quantity, None if self.group.network is not None else self.owner)
-        )
+    def link(self, quantity: Quantity, law: Distribution | RateTrace) -> Floats:
+        """A quantity of the network, of a trace its mean; correlations are those on the population's own one."""
+        if isinstance(law, RateTrace):
+            return law.mean_bps(self._devices, self.streams)
+        owner = None if self.group.network is not None else self.owner
+        return law.quantile(self._uniform(quantity, owner))
 
     def rate_flops(self) -> float | Floats:
         override = self.group.compute
@@ -312,6 +317,17 @@ class _Entry:
         chosen = self.streams.uniform("slow-device", self._devices) <= slow.probability
         factor = slow.slowdown.quantile(self.streams.uniform("device-slowdown", self._devices))
         return np.where(chosen, factor, 1.0)
+
+
+def _traces(networks: Sequence[Network]) -> dict[tuple[Direction, int], RateTrace]:
+    """The traces among the rates of the groups' networks."""
+    found: dict[tuple[Direction, int], RateTrace] = {}
+    for number, network in enumerate(networks):
+        if isinstance(network.downlink, RateTrace):
+            found["down", number] = network.downlink
+        if isinstance(network.uplink, RateTrace):
+            found["up", number] = network.uplink
+    return found
 
 
 def _locked(column: NDArray[Any]) -> NDArray[Any]:

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import model_validator
+from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnRate, DrawnSeconds
 from edgesim.devices.origin import Origin, Text, check_range
+from edgesim.devices.rate_trace import RateTrace
 from edgesim.yaml_source import BitsPerSecond, Count, NonNegative, Seconds
+
+Direction: TypeAlias = Literal["down", "up"]
+"""Of a transfer: towards the device, or towards the server."""
+
+
+def _rate_tag(given: Any) -> str:
+    varies = isinstance(given, RateTrace) or (isinstance(given, dict) and "trace" in given)
+    return "varying" if varies else "steady"
+
+
+LinkRate = Annotated[
+    Annotated[DrawnRate, Tag("steady")] | Annotated[RateTrace, Tag("varying")], Discriminator(_rate_tag)
+]
 
 
 class Network(Strict):
     """The link between a device and the server, up and down apart.
 
     Attributes:
-        downlink: rate towards the device; a distribution is drawn once per device.
-        uplink: rate towards the server; likewise, and independent of the downlink.
+        downlink: rate towards the device; a distribution is drawn once per device, a trace varies in time.
+        uplink: rate towards the server; drawn independently of the downlink, but taken from the same trace.
         latency: one-way delay, paid once per transfer; a distribution is drawn once per device.
         jitter: sigma of the lognormal factor (median 1) of a rate, drawn for each transfer.
     """
 
-    downlink: DrawnRate
-    uplink: DrawnRate
+    downlink: LinkRate
+    uplink: LinkRate
     latency: DrawnSeconds = Distribution(CONSTANT, (("value", 0.0),))
     jitter: NonNegative = 0.0
 
@@ -72,13 +86,15 @@ class NetworkOrigin(Strict):
 
 
 class NetworkProfile(Network):
-    """A network of the catalogue.
+    """A network of the catalogue; its rates do not vary in time.
 
     Attributes:
         title: what kind of link, where and when.
         origin: how each number is known.
     """
 
+    downlink: DrawnRate
+    uplink: DrawnRate
     title: Text
     origin: NetworkOrigin
 

@@ -6,15 +6,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.devices.fleet import FleetGroup
-from edgesim.devices.network import ServerLinks
-
-Direction = Literal["down", "up"]
+from edgesim.devices.network import Direction, ServerLinks
 
 
 @dataclass(frozen=True, slots=True)
