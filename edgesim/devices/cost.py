@@ -72,7 +72,7 @@ class CostModel:
         return self._charge(workloads, devices, down, compute * self._slowdown(devices, visits), up)
 
     def expected(self, workload: Workload, devices: Devices) -> Phases:
-        """What one workload costs each of n devices without jitter and slowdown."""
+        """What one workload costs each of n devices, without jitter and slowdown of single visits."""
         return self._charge([workload], devices, _NONE, _NONE, _NONE)
 
     def basis(self, device: int) -> str:
