@@ -29,6 +29,7 @@ def _figures(profile: DeviceProfile) -> list[Figure[Any]]:
     compute, power = profile.compute, profile.power
     figures: tuple[Figure[Any] | None, ...] = (
         *(compute.rate, compute.step_overhead, compute.jitter, profile.memory, power.idle, power.active),
+        *(dict(profile.thermal).values() if profile.thermal else ()),
     )
     return [figure for figure in figures if figure is not None]
 
