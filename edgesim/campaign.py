@@ -278,7 +278,7 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,
         wall_s=outcome.wall_s,
         devices={
-            profile: sum(group.count for group in scenario.fleet if group.profile == profile)
+            profile: sum(group.count for group in scenario.fleet if group.device_type == profile)
             for profile in dict.fromkeys(fleet.profiles)
         },
         notes=outcome.notes,

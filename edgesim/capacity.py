@@ -31,7 +31,8 @@ def capacities(
 
     A number in the strategy holds for all; else the fleet entry's `capacity`; else the largest on the ladder
     whose expected visit (download, compute, upload; no jitter) meets the target and whose memory fits, or the
-    smallest where none does.
+    smallest where none does. Expected is what a device does when cool and free of other load: of what makes
+    stragglers only `slow_devices` counts.
     """
     fixed = strategy.fixed_capacity()
     if fixed is not None:
@@ -82,8 +83,10 @@ def misfits(
                 f"{profile}: on {late} of {int(there.sum())} even the smallest sub-model takes longer than"
                 " the fit target; they train the smallest"
             )
-        if (there & ~fits).any():
-            notes.append(f"{profile}: even the smallest sub-model does not fit in its memory")
+        small = int((there & ~fits).sum())
+        if small:
+            where = "" if small == there.sum() else f"on {small} of {int(there.sum())} "
+            notes.append(f"{profile}: {where}even the smallest sub-model does not fit in its memory")
     return notes
 
 
@@ -101,7 +104,10 @@ def expected_visits_s(
 def slowest_visit_s(
     cost: CostModel, samples: NDArray[np.int64], workload_of: WorkloadOf, largest: float
 ) -> float:
-    """Expected seconds of a full-model visit in the slowest fleet entry, by the median of its devices."""
+    """Expected seconds of a full-model visit in the slowest fleet entry, by the median of its devices.
+
+    A population is one entry, whose slower half takes longer than this.
+    """
     seconds, _ = _expected(cost, samples, workload_of, largest, np.arange(len(samples)))
     groups = cost.fleet.group
     return max(float(np.median(seconds[groups == group])) for group in np.unique(groups))

@@ -20,11 +20,11 @@ _REPEATS = 3  # visits timed per sub-model, after one that makes its plan
 
 @dataclass(frozen=True, slots=True)
 class ClassPlan:
-    """One visit on the devices of a fleet entry that share a capacity; samples are the median device's.
+    """One visit on the devices of a fleet entry that share a capacity; samples and memory are the median's.
 
     Attributes:
         devices: how many share it.
-        profile: name of their device profile.
+        profile: name of their device profile or population.
         submodel: what they train.
         capacity: on the strategy's ladder.
         samples: of the median device.
@@ -32,10 +32,10 @@ class ClassPlan:
         bytes_up: of an upload.
         memory_bytes: needed for training.
         memory_available_bytes: of the device.
-        download_s: expected, without jitter and slowdown, by the median over the devices.
+        download_s: expected by the median over the devices: without jitter, slowdown, load and throttling.
         compute_s: likewise.
         upload_s: likewise.
-        bottleneck: the longest phase, or `memory` where the sub-model does not fit.
+        bottleneck: the longest phase, or `memory` where the sub-model does not fit on most.
     """
 
     devices: int
@@ -112,11 +112,11 @@ def _class_plan(parts: Parts, group: int, capacity: float) -> ClassPlan:
         bytes_down=work.bytes_down,
         bytes_up=work.bytes_up,
         memory_bytes=work.memory_bytes,
-        memory_available_bytes=int(parts.fleet.memory_bytes[devices[0]]),
+        memory_available_bytes=int(np.median(parts.fleet.memory_bytes[devices])),
         download_s=seconds["download"],
         compute_s=seconds["compute"],
         upload_s=seconds["upload"],
-        bottleneck=longest if bool(phases.fits[0]) else "memory",
+        bottleneck=longest if phases.fits.mean() >= 0.5 else "memory",
     )
 
 

@@ -172,7 +172,7 @@ def scales(groups: Sequence[FleetGroup], catalogue: Catalogue, draw: int) -> Sca
     """Log-uniform factors within low..high of each figure, named by profile or network and the draw.
 
     A figure that a scenario gives itself has no range. `compute: {scale: ...}` is relative to the profile, so
-    that its range is the profile's.
+    that its range is the profile's. A population's range is that of its median, so one factor holds for all.
     """
     columns = [(*_compute(group, catalogue, draw), *_network(group, catalogue, draw)) for group in groups]
     return Scales(*np.array(columns, dtype=np.float64).T)
@@ -181,16 +181,16 @@ def scales(groups: Sequence[FleetGroup], catalogue: Catalogue, draw: int) -> Sca
 def _compute(group: FleetGroup, catalogue: Catalogue, draw: int) -> tuple[float, float]:
     if _has_own_compute(group):
         return 1.0, 1.0
-    own, name = catalogue.load(group.profile).compute, group.profile
+    own, name = group.look_up(catalogue).compute, group.device_type
     rate, overhead = own.rate, own.step_overhead
     return (
-        _factor(rate.low, rate.value, rate.high, f"rate of {name}", draw),
-        _factor(overhead.low, overhead.value, overhead.high, f"step overhead of {name}", draw),
+        _factor(rate.low, rate.median, rate.high, f"rate of {name}", draw),
+        _factor(overhead.low, overhead.median, overhead.high, f"step overhead of {name}", draw),
     )
 
 
 def _network(group: FleetGroup, catalogue: Catalogue, draw: int) -> tuple[float, float, float]:
-    name = catalogue.load(group.profile).network if group.network is None else group.network
+    name = group.look_up(catalogue).network if group.network is None else group.network
     if not isinstance(name, str):
         return 1.0, 1.0, 1.0
     network = catalogue.network(name)
@@ -220,9 +220,9 @@ def _has_own_compute(group: FleetGroup) -> bool:
 def _without_range(recording: Recording) -> Iterator[str]:
     for group in recording.experiment.scenario.fleet:
         if _has_own_compute(group):
-            yield f"compute of {group.profile}"
+            yield f"compute of {group.device_type}"
         if group.network is not None and not isinstance(group.network, str):
-            yield f"network of {group.profile}"
+            yield f"network of {group.device_type}"
 
 
 # ------------------------------------------------------------------------------------ the timeline of a run

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from edgesim import registry, yaml_source
 from edgesim.devices.network import NetworkProfile
-from edgesim.devices.origin import Figure, weakest
+from edgesim.devices.origin import weakest
+from edgesim.devices.population import AnyFigure, Population
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.document import open_document, shipped_names
 from edgesim.errors import InputError, did_you_mean
@@ -35,6 +36,9 @@ def check(name: str, overrides: list[str]) -> str:
     data = document.source.data
     keys = set(data) if isinstance(data, dict) else set()
     context = {"catalogue": Catalogue(document.path)}
+    if "correlations" in keys and "fleet" not in keys:
+        yaml_source.validate(document.source, Population, context)
+        return "a valid population"
     if {"compute", "memory"} & keys and "fleet" not in keys:
         yaml_source.validate(document.source, DeviceProfile, context)
         return "a valid device profile"
@@ -55,7 +59,11 @@ def json_schema(kind: str) -> dict[str, Any]:
     """
     if kind == "scenario":
         return schema()
-    kinds: dict[str, Any] = {"profile": DeviceProfile, "network": NetworkProfile}
+    kinds: dict[str, Any] = {
+        "profile": DeviceProfile,
+        "population": Population,
+        "network": NetworkProfile,
+    }
     if kind not in kinds:
         known = ("scenario", *kinds)
         raise InputError(f'no schema "{kind}"{did_you_mean(kind, known)} (known: {", ".join(known)})')
@@ -64,20 +72,22 @@ def json_schema(kind: str) -> dict[str, Any]:
 
 
 def catalogue(what: str | None) -> dict[str, dict[str, Any]]:
-    """Names and what they are, by kind; one kind or all.
+    """Names and what they are, by kind; one kind or all. With devices come populations of devices.
 
-    A device or a network is a mapping of its numbers, in the units of their names, and how they are known;
-    a number that is not known is None. Anything else is one line of text.
+    A device, a population or a network is a mapping of its numbers, in the units of their names, and how they
+    are known; a number that is not known is None, and one that differs between devices its median. Anything
+    else is one line of text.
 
     Raises:
-        InputError: there is no such kind, or the file of a device or a network is wrong.
+        InputError: there is no such kind, or the file of a device, a population or a network is wrong.
     """
-    known = ("scenarios", "devices", "networks", *ROOMS)
+    known = ("scenarios", "devices", "populations", "networks", *ROOMS)
     if what is not None and what not in known:
         raise InputError(
             f'nothing called "{what}" to list{did_you_mean(what, known)} (known: {", ".join(known)})'
         )
-    return {kind: _listed(kind) for kind in known if what in (None, kind)}
+    wanted = {None: known, "devices": ("devices", "populations")}.get(what, (what,))
+    return {kind: _listed(kind) for kind in known if kind in wanted}
 
 
 def _listed(kind: str) -> dict[str, Any]:
@@ -86,14 +96,16 @@ def _listed(kind: str) -> dict[str, Any]:
         return {name: _question(open_document(name).path) for name in shipped_names()}
     if kind == "devices":
         return {name: _device(profiles.load(name)) for name in profiles.names()}
+    if kind == "populations":
+        return {name: _device(profiles.population(name)) for name in profiles.population_names()}
     if kind == "networks":
         return {name: _network(profiles.network(name)) for name in profiles.network_names()}
     return {name: _headline(registry.builtin(kind, name)) for name in registry.names(kind)}
 
 
-def _device(profile: DeviceProfile) -> dict[str, Any]:
+def _device(profile: DeviceProfile | Population) -> dict[str, Any]:
     """A device; `basis` is that of its compute seconds, `bases` those of the single numbers."""
-    figures: dict[str, Figure[float] | None] = {
+    figures: dict[str, AnyFigure | None] = {
         "rate_flops": profile.compute.rate,
         "step_overhead_s": profile.compute.step_overhead,
         "memory_bytes": profile.memory,
@@ -103,7 +115,7 @@ def _device(profile: DeviceProfile) -> dict[str, Any]:
     return {
         "title": profile.title,
         "kind": profile.kind,
-        **{name: figure and figure.value for name, figure in figures.items()},
+        **{name: figure and figure.median for name, figure in figures.items()},
         "network": profile.network,
         "basis": profile.compute.basis,
         "bases": {name: figure.basis for name, figure in figures.items() if figure},

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -131,6 +131,11 @@ def _family(name: str) -> _Family:
     return _Family(name, names, ("loc", "scale"), defaults={"loc": 0.0, "scale": 1.0})
 
 
+def _with_zero(drawn: Drawn) -> Drawn:
+    """Where a parameter may be zero, as a location; `_check` sees to it that no draw is."""
+    return drawn if drawn.unit is None else Drawn(replace(drawn.unit, zero=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """Marks a `Distribution` field of YAML; a plain number or quantity there is a constant.
@@ -189,7 +194,7 @@ class Drawn:
         scaled = key in family.scales
         if key in written:
             try:
-                return self._number(written[key], scaled=scaled)
+                return _with_zero(self)._number(written[key], scaled=scaled)
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
         default = family.defaults.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ from edgesim.devices._strict import Strict
 from edgesim.devices.availability import Always, Availability
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Cell, Direction, Network
-from edgesim.devices.origin import Figure
-from edgesim.devices.population import PURPOSES, DrawnFigure, Population, Quantity, Sizes
+from edgesim.devices.population import PURPOSES, AnyFigure, DrawnFigure, Population, Quantity, Sizes
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.devices.rate_trace import RateTrace
 from edgesim.devices.straggler import Load, Straggler, Throttling
@@ -35,7 +34,6 @@ from edgesim.yaml_source import (
 OVERRIDE = "override"
 
 Floats = NDArray[np.float64]
-AnyFigure: TypeAlias = Figure[float] | DrawnFigure[float, Distribution] | Sizes
 
 
 class ComputeOverride(Strict):
@@ -119,6 +117,16 @@ class FleetGroup(Strict):
     def device_type(self) -> str:
         """Name of the profile or population."""
         return self.profile or self.population or ""
+
+    def look_up(self, catalogue: Catalogue) -> DeviceProfile | Population:
+        """Its profile or population.
+
+        Raises:
+            InputError: the catalogue lacks it, or its file is wrong.
+        """
+        if self.population is None:
+            return catalogue.load(self.device_type)
+        return catalogue.population(self.population)
 
     @model_validator(mode="after")
     def _one_type(self) -> Self:
@@ -246,7 +254,7 @@ class _Entry:
     @classmethod
     def of(cls, group: FleetGroup, first: int, catalogue: Catalogue, streams: Streams) -> Self:
         name, throttling = group.device_type, group.throttling
-        owner = catalogue.load(name) if group.population is None else catalogue.population(name)
+        owner = group.look_up(catalogue)
         network = owner.network if group.network is None else group.network
         return cls(
             group,

@@ -42,6 +42,11 @@ class Figure(Origin[T], Generic[T]):
 
     value: T
 
+    @property
+    def median(self) -> T:
+        """The value, as all devices have it; so named as what differs between devices has a median."""
+        return self.value
+
     @model_validator(mode="after")
     def _in_range(self) -> Self:
         check_range(self.low, self.value, self.high)

@@ -12,7 +12,6 @@ from typing import Annotated, Generic, Literal, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.special import ndtr, ndtri
 
 from edgesim.devices._names import NetworkName
 from edgesim.devices._strict import Strict
@@ -91,6 +90,9 @@ class Sizes(Origin[Bytes]):
         return self
 
 
+AnyFigure: TypeAlias = Figure[float] | DrawnFigure[float, Distribution] | Sizes
+
+
 class PopulationCompute(Strict):
     """The analytic compute model of a profile, with what differs between devices.
 
@@ -156,6 +158,8 @@ class Population(Strict):
 
     def uniform(self, quantity: Quantity, devices: Devices, streams: Streams) -> Floats:
         """The uniform numbers that these devices' figures are the quantiles of, [n]."""
+        from scipy.special import ndtr, ndtri
+
         names = self._correlated()
         if quantity not in names:
             return streams.uniform(PURPOSES[quantity], devices)

@@ -134,7 +134,7 @@ class Speed:
     def warmed(self, heat: Floats, devices: Devices, work_s: Floats) -> Floats:
         """Heat after so many seconds of work; unchanged where nothing is throttled."""
         entry = self.group[devices]
-        warmed: Floats = 1 - (1 - heat) * np.exp(-work_s / self.heating_s[entry])
+        warmed: Floats = heat - (1 - heat) * np.expm1(-work_s / self.heating_s[entry])
         return np.where(self.slowdown[entry] > 1, warmed, heat)
 
     def cooled(self, heat: Floats, devices: Devices, idle_s: Floats) -> Floats:

@@ -35,6 +35,16 @@ def _lines(kind: str, entries: Entries) -> Iterator[RenderableType]:
 
 
 def _devices(kind: str, entries: Entries) -> Iterator[RenderableType]:
+    yield _figures(kind, entries)
+    yield f"{ESTIMATED} is an estimate, {_format.UNKNOWN} unknown; basis: the weaker one of rate and per step"
+
+
+def _populations(kind: str, entries: Entries) -> Iterator[RenderableType]:
+    yield _figures(kind, entries)
+    yield "medians; every device differs, as the file of the population says"
+
+
+def _figures(kind: str, entries: Entries) -> Table:
     table = _table(
         kind, "", "kind", ">rate", ">per step", ">memory", ">idle", ">training", "network", "basis"
     )
@@ -51,8 +61,7 @@ def _devices(kind: str, entries: Entries) -> Iterator[RenderableType]:
             device["network"],
             device["basis"],
         )
-    yield table
-    yield f"{ESTIMATED} is an estimate, {_format.UNKNOWN} unknown; basis: the weaker one of rate and per step"
+    return table
 
 
 def _networks(kind: str, entries: Entries) -> Iterator[RenderableType]:
@@ -72,6 +81,7 @@ def _networks(kind: str, entries: Entries) -> Iterator[RenderableType]:
 
 _TABLES: dict[str, Callable[[str, Entries], Iterator[RenderableType]]] = {
     "devices": _devices,
+    "populations": _populations,
     "networks": _networks,
 }
 

@@ -117,7 +117,7 @@ def test_group_written_and_read_again_is_the_same(catalogue: Catalogue, written:
 
 WRONG = [
     ("profile: pixel6", 'profile: no device profile "pixel6"; did you mean "pixel-6"? (device_profiles/'),
-    ("network: wify", 'network: no network "wify"; did you mean "wifi"? (device_profiles/networks/ has 6)'),
+    ("network: wify", 'network: no network "wify"; did you mean "wifi"? (device_profiles/networks/ has 7)'),
     ("network: {uplink: 3 Mbit/s}", "network.downlink: is missing, and it is required"),
     ("network: {uplnk: 3 Mbit/s}", 'network.uplnk: unknown key; did you mean "uplink"?'),
     ("network: 7", "network: must be a valid string, got 7"),

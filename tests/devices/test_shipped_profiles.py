@@ -29,16 +29,17 @@ def _figures(profile: DeviceProfile) -> list[Figure[Any]]:
     compute, power = profile.compute, profile.power
     figures: tuple[Figure[Any] | None, ...] = (
         *(compute.rate, compute.step_overhead, compute.jitter, profile.memory, power.idle, power.active),
+        *(dict(profile.thermal).values() if profile.thermal else ()),
     )
     return [figure for figure in figures if figure is not None]
 
 
-def test_there_are_at_least_sixteen_devices_all_kinds_among_them_and_five_networks() -> None:
+def test_there_are_at_least_sixteen_devices_all_kinds_among_them_and_six_networks() -> None:
     assert len(SHIPPED.names()) >= 16
     assert set(SHIPPED.names()) >= PROMISED
     kinds = {SHIPPED.load(name).kind for name in SHIPPED.names()}
     assert kinds >= {"board", "phone", "accelerator board", "microcontroller", "laptop"}
-    assert SHIPPED.network_names() == ("5g", "broadband", "iot", "lte", "wifi")
+    assert SHIPPED.network_names() == ("5g", "broadband", "cellular", "iot", "lte", "wifi")
 
 
 @pytest.mark.parametrize("name", SHIPPED.names())

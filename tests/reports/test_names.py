@@ -68,11 +68,21 @@ def test_names_stay_whole_in_a_narrow_terminal() -> None:
     assert "a-board-with-a-long-name-indeed" in render(found)
 
 
-def test_every_shipped_device_fits_on_a_line() -> None:
-    found = catalogue("devices")
+@pytest.mark.parametrize("kind", ["devices", "populations"])
+def test_every_shipped_device_and_population_fits_on_a_line(kind: str) -> None:
+    found = {kind: catalogue("devices")[kind]}
     lines = render(found).splitlines()
-    assert len(lines) == 1 + len(found["devices"]) + 2
-    assert all(name in line for name, line in zip(found["devices"], lines[1:], strict=False))
+    assert len(lines) == 1 + len(found[kind]) + 2
+    assert all(name in line for name, line in zip(found[kind], lines[1:], strict=False))
+
+
+def test_populations_are_listed_with_devices_by_their_medians() -> None:
+    found = catalogue("devices")
+    assert set(found) == {"devices", "populations"}
+    phones = found["populations"]["phones-2023"]
+    assert (phones["memory_bytes"], phones["network"], phones["kind"]) == (6e9, "broadband", "phones")
+    assert phones["rate_flops"] == pytest.approx(19.1e9, rel=0.01)
+    assert catalogue("populations") == {"populations": found["populations"]}
 
 
 def test_json_holds_base_units() -> None:
