@@ -14,6 +14,7 @@ from edgesim import yaml_source
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
+from edgesim.devices.faults import Fault, misfits
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.network import ServerLinks
 from edgesim.devices.profile import Catalogue
@@ -55,6 +56,7 @@ class Scenario(Section):
     evaluate: Evaluate = Evaluate()
     stop: Stop
     execution: ExecutionOptions = ExecutionOptions()
+    faults: tuple[Fault, ...] = ()
 
     @property
     def seeds(self) -> Seeds:
@@ -125,7 +127,7 @@ def resolve(
     context = {"catalogue": catalogue, "folder": document.path.parent}
     scenario = yaml_source.validate(source, Scenario, context)
     experiment = Experiment(scenario, variant or "main", source, document.path, catalogue)
-    problems = _across(scenario)
+    problems = [*_across(scenario), *misfits(scenario.faults, scenario.fleet, catalogue)]
     if problems:
         raise experiment.placed(InputError(*problems))
     return experiment

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgesim.devices._cycle import cycle_of
 from edgesim.devices._law import Bools
 from edgesim.devices.poisson import Floats, Numbers, Poisson
 
@@ -78,10 +79,8 @@ class DiurnalLaw:
     def _hour(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Bools, Floats, Floats]:
         """Of the hour that holds the time: the state before, the state after, when it changes, the end."""
         origin_s = self.first_s - self.ahead_s[devices - self.start]
-        hour = np.floor((at_s - origin_s) / HOUR_S)
-        hour -= hour * HOUR_S + origin_s > at_s  # the quotient may be rounded over an edge
-        hour += (hour + 1) * HOUR_S + origin_s <= at_s
-        begin_s, end_s = hour * HOUR_S + origin_s, (hour + 1) * HOUR_S + origin_s
+        hour = cycle_of(at_s, origin_s, HOUR_S)
+        begin_s, end_s = origin_s + hour * HOUR_S, origin_s + (hour + 1) * HOUR_S
         share = self.shares[hour.astype(np.int64) % DAY_HOURS]
         next_share = self.shares[(hour.astype(np.int64) + 1) % DAY_HOURS]
         threshold = self._threshold(devices, at_s)

@@ -12,6 +12,9 @@ from edgesim.devices.poisson import Floats, Numbers, Poisson
 
 Bools: TypeAlias = NDArray[np.bool_]
 
+HORIZON_S = 10 * 365.25 * 86_400.0
+"""What does not happen within ten years counts as never happening."""
+
 
 class Law(Protocol):
     """When devices are there; every argument is a column [n] over devices."""

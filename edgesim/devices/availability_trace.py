@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.devices._columns import read_columns, refused
+from edgesim.devices._cycle import cycle_of
 from edgesim.devices._law import Bools
 from edgesim.devices.poisson import Floats, Numbers
 from edgesim.errors import InputError, Problem
@@ -168,9 +169,7 @@ class TraceLaw:
         client = self.client[mine].astype(np.int64)
         period_s = self.windows.spans.period_s[client]
         origin_s = self.windows.spans.start_s[client] - self.windows.zero_s - self.ahead_s[mine]
-        cycle = np.floor((at_s - origin_s) / period_s)
-        cycle -= origin_s + cycle * period_s > at_s  # the quotient may be rounded over an edge
-        cycle += origin_s + (cycle + 1) * period_s <= at_s
+        cycle = cycle_of(at_s, origin_s, period_s)
         return client, origin_s + cycle * period_s, origin_s + (cycle + 1) * period_s
 
     def _next_edge(self, client: Numbers, begin_s: Floats, at_s: Floats) -> Numbers:

@@ -12,14 +12,12 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgesim.devices._law import Bools, Ever, Law
+from edgesim.devices._law import HORIZON_S, Bools, Ever, Law
 from edgesim.devices.fleet import FleetGroup
+from edgesim.devices.outages import Outages, Without
 from edgesim.devices.poisson import Floats, Numbers
 from edgesim.errors import InputError
 from edgesim.rng import Streams
-
-HORIZON_S = 10 * 365.25 * 86_400.0
-"""What does not happen within ten years counts as never happening."""
 
 _Scalar = TypeVar("_Scalar", np.bool_, np.float64)
 
@@ -41,8 +39,15 @@ class Presence:
     pausing: Bools
 
     @classmethod
-    def draw(cls, groups: Sequence[FleetGroup], streams: Streams) -> Self:
+    def draw(
+        cls, groups: Sequence[FleetGroup], streams: Streams, absences: Sequence[Outages] | None = None
+    ) -> Self:
         """The presence of a fleet of these entries.
+
+        Args:
+            groups: the entries.
+            streams: those of the timing.
+            absences: per entry, when all its devices are absent besides.
 
         Raises:
             InputError: the file of a trace is not there or wrong.
@@ -52,6 +57,8 @@ class Presence:
             _law(number, group, np.arange(end - group.count, end), streams)
             for number, (group, end) in enumerate(zip(groups, ends.tolist(), strict=True))
         ]
+        if absences is not None:
+            laws = [Without.of(law, outages) for law, outages in zip(laws, absences, strict=True)]
         pausing = np.array([group.availability.interrupted == "pause" for group in groups])
         return cls(tuple(laws), ends, pausing)
 
