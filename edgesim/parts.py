@@ -154,7 +154,15 @@ def _ledger(
     """The books with a capacity for each device, and what there is to note about the fit."""
     work = _local_work(scenario)
     strategy = scenario.submodel
-    ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
+    ledger = Ledger(
+        structure,
+        strategy,
+        work,
+        _optimizer(scenario),
+        samples,
+        np.zeros(len(samples)),
+        keep_latest=scenario.coordination.keeps_latest,
+    )
 
     def workload_of(capacity: float, count: int) -> Workload:
         submodel = strategy.assign({}, structure, Context(device=0, visit=0, version=0, capacity=capacity))
