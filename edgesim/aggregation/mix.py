@@ -3,10 +3,10 @@
     alpha_t = alpha s(tau)
     W+      = W + alpha_t m (w - W)
 
-The model is drawn towards an update where that was trained, and nowhere else, so that masks, cuts and suffixes
-compose with it. Nothing is normalised: alpha_t alone says how far, and `weights` has no say. Several updates
-of one aggregation are mixed in one after the other, in dispatch order, so that the last counts most; the method
-is meant for one at a time.
+The model is drawn towards an update where that was trained, and nowhere else, so that masks, cuts and
+suffixes compose with it. Nothing is normalised: alpha_t alone says how far, and `weights` has no say. Several
+updates of one aggregation are mixed in one after the other, in dispatch order, so that the last counts most;
+the method is meant for one at a time.
 
 alpha - `mixing`, 0.9 without discount as in public code of the method; the paper's 0.6 to 0.9.
 """
