@@ -50,10 +50,12 @@ class Update:
 
     def held(self, name: str, whole: Tensor) -> Tensor:
         """The part of a tensor of the model that this client holds; may be a view of it."""
+        place = self.places.get(name)
+        if place is None:
+            return whole
         from edgesim.models._slicing import gather
 
-        place = self.places.get(name)
-        return whole if place is None else gather(whole, place)
+        return gather(whole, place)
 
 
 @component

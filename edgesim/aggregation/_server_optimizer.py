@@ -124,16 +124,18 @@ def apply(
         rule = _AS_IT_IS if change.is_statistic else optimizer
         before = weights[name]
         state = moments.get(name) or tuple(before.new_zeros(before.shape) for _ in range(rule.states))
-        after[name], *fresh = _where_trained(change, (before, *state), rule.step(before, change.step, state))
+        stepped = rule.step(before, change.step, state)
+        after[name], *fresh = _only_where(change.trained, stepped, (before, *state))
         if fresh:
             kept[name] = tuple(fresh)
     return after, kept
 
 
-def _where_trained(change: Change, old: tuple[Tensor, ...], new: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _only_where(
+    trained: Tensor | None, new: tuple[Tensor, ...], old: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     import torch
 
-    if change.trained is None:
+    if trained is None:
         return new
-    trained = change.trained
     return tuple(torch.where(trained, now, then) for now, then in zip(new, old, strict=True))

@@ -133,7 +133,7 @@ class Federation:
     ) -> Iterator[Update]:
         """The latest update of every device that has reported, in dispatch order, each as old as it is now.
 
-        The buffer of FedGMR (algorithms 3.7 (5), `all_latest`).
+        The buffer of FedGMR (algorithms 3.7 (5), `all_latest`). A device has one place in it.
         """
         for assignment, update in zip(assignments, arrived, strict=True):
             values = {name: value.clone() for name, value in update.values.items()}
