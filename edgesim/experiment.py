@@ -242,11 +242,12 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
 
 
 def _aggregator(scenario: Scenario) -> Aggregator:
-    """The scenario's aggregation, or the sub-model's own."""
+    """The scenario's aggregation, or the policy's, or the sub-model's own."""
     if scenario.aggregation is not None:
         return scenario.aggregation
     strategy = scenario.submodel
-    made: Aggregator = registry.builtin("aggregation", strategy.aggregation)(weights=strategy.client_weights)
+    name = scenario.coordination.aggregation or strategy.aggregation
+    made: Aggregator = registry.builtin("aggregation", name)(weights=strategy.client_weights)
     return made
 
 

@@ -93,9 +93,10 @@ class Aggregation:
     """What came of one aggregation.
 
     Attributes:
-        updates: number of updates that were merged.
+        updates: number of updates that were merged for the first time: the dispatches that were named.
         mean_density: mean density of their sub-models.
-        covered_fraction: share of the model's parameters that at least one update trained.
+        covered_fraction: share of the model's parameters that at least one merged update trained, those of
+            earlier aggregations included where they are merged again.
     """
 
     updates: int

@@ -170,7 +170,15 @@ def _ledger(
     """The books with a capacity for each device, and what there is to note about the fit."""
     work = _local_work(scenario)
     strategy = scenario.submodel
-    ledger = Ledger(structure, strategy, work, _optimizer(scenario), samples, np.zeros(len(samples)))
+    ledger = Ledger(
+        structure,
+        strategy,
+        work,
+        _optimizer(scenario),
+        samples,
+        np.zeros(len(samples)),
+        keep_latest=scenario.coordination.keeps_latest,
+    )
 
     workload_of = partial(_workload_of, ledger)
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgesim.aggregation._aggregator import Aggregator
+from edgesim.aggregation._staleness import Poly
+from edgesim.aggregation.covered import Covered
+from edgesim.aggregation.delta import Delta
+from edgesim.aggregation.fill import Fill
+from edgesim.coordination.synchronous import Synchronous
 from edgesim.document import open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, execute
+from edgesim.experiment import Outcome, execute, federation
 from edgesim.parts import prepare
 from edgesim.scenario import Experiment, resolve
 
@@ -176,6 +183,30 @@ def test_a_depth_that_the_model_does_not_have_names_its_line(tmp_path: Path) -> 
 def test_a_layer_that_no_device_trains_is_noted(tmp_path: Path) -> None:
     parts = prepare(written(tmp_path, TWO_DEVICES, "submodel={name: fedpmt, depth: 1}"))
     assert parts.notes == ("no device trains fc1: these layers keep their initial values",)
+
+
+@pytest.mark.parametrize(
+    ("policys", "override", "expected"),
+    [
+        (None, "submodel=full", Covered(weights="samples")),
+        (None, "submodel=heterofl", Covered(weights="equal")),
+        ("delta", "submodel=heterofl", Delta(weights="equal")),
+        ("mix", "aggregation={name: fill, staleness: poly}", Fill(staleness=Poly())),
+    ],
+)
+def test_updates_are_merged_as_the_scenario_says_or_else_the_policy_or_else_the_submodel(
+    tmp_path: Path, policys: str | None, override: str, expected: Aggregator
+) -> None:
+    class Policy(Synchronous):
+        aggregation = policys
+        keeps_latest = True
+
+    parts = prepare(written(tmp_path, TWO_DEVICES, override))
+    assert not federation(parts).ledger.keep_latest
+    changed = parts.scenario.model_copy(update={"coordination": Policy(clients_per_round=2)})
+    learner = federation(prepare(replace(written(tmp_path, TWO_DEVICES, override), scenario=changed)))
+    assert learner.aggregator == expected
+    assert learner.ledger.keep_latest
 
 
 def test_timing_only_refuses_a_scenario_that_only_an_accuracy_can_stop(tmp_path: Path) -> None:

@@ -21,10 +21,17 @@ class CoordinationPolicy(ABC):
         reads_loss: it decides by training losses.
         weights_depend_on_time: which updates make which version depends on how long visits take. To be denied
             only where each round is of visits sent out together and ends with the slowest of them.
+        aggregation: how updates are merged under it unless the scenario says so; null: the sub-model's own.
     """
 
     reads_loss: ClassVar[bool] = False
     weights_depend_on_time: ClassVar[bool] = True
+    aggregation: ClassVar[str | None] = None
+
+    @property
+    def keeps_latest(self) -> bool:
+        """Whether an aggregation merges again what other devices reported before, discounted by its age."""
+        return False
 
     @abstractmethod
     def decide(self, event: Event, view: View) -> Sequence[Action]:

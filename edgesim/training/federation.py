@@ -2,13 +2,18 @@
 
 Training is deferred: an order only remembers the version that it started from. What never reaches an
 aggregation is never trained.
+
+Memory: a version lives as long as a dispatch that started from it is open, and is shared by all of them; a
+tensor that an aggregation left alone is shared by the versions before and after it. So at most
+min(open dispatches, largest staleness) versions are alive beside the present one. Where the policy keeps the
+latest updates there is, besides, one update per device that has ever reported.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgesim.aggregation._aggregator import Aggregator, Update
+from edgesim.aggregation._server_optimizer import Moments
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.rng import Streams
 from edgesim.submodels._rule import PRESENT
@@ -54,6 +60,8 @@ class Federation:
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
+    _moments: Moments = field(default_factory=dict)
+    _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
     _parts: dict[tuple[Cut | None, int], Part] = field(default_factory=dict)
     _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
@@ -72,9 +80,10 @@ class Federation:
         """Train these dispatches and merge their updates, in this order, into the next version."""
         started = time.perf_counter()
         assignments = [self.ledger.open[dispatch] for dispatch in dispatches]
-        jobs = [self._job(assignment) for assignment in assignments]
-        updates = self._updates(assignments, self.trainer.train(jobs))
-        self.weights = self.aggregator.aggregate(self.weights, updates)
+        updates = self._updates(assignments, staleness)
+        if self.ledger.keep_latest:
+            updates = self._all_latest(assignments, updates, assignments[0].order.version + staleness[0])
+        self.weights, self._moments = self.aggregator.aggregate(self.weights, updates, self._moments)
         self._forget(dispatches)
         self._metrics = None
         self.wall_s["training"] += time.perf_counter() - started
@@ -97,17 +106,40 @@ class Federation:
             noise=(order.device, order.visit),
         )
 
-    def _updates(self, assignments: Sequence[Assignment], trained: Iterator[Trained]) -> Iterator[Update]:
-        for assignment, result in zip(assignments, trained, strict=True):
+    def _updates(self, assignments: Sequence[Assignment], staleness: Sequence[int]) -> Iterator[Update]:
+        """Train, one update after the other; the memory of each is reused for the next."""
+        jobs = [self._job(assignment) for assignment in assignments]
+        trained = self.trainer.train(jobs)
+        for assignment, age, job, result in zip(assignments, staleness, jobs, trained, strict=True):
             self._losses[assignment.order.dispatch] = result.loss
-            device = assignment.order.device
-            part = self._part(assignment.submodel)
-            yield Update(
-                values={**result.params, **part.statistics(result.buffers)},
-                weight=self.aggregator.client_weight(int(self.ledger.samples[device])),
-                masks=self._class_rows(device, result.params) if self._masks_classes else {},
-                places=part.places,
-            )
+            yield self._update(assignment, age, job, result)
+
+    def _update(self, assignment: Assignment, staleness: int, job: Job, result: Trained) -> Update:
+        device = assignment.order.device
+        part = self._part(assignment.submodel)
+        statistics = part.statistics(result.buffers)
+        return Update(
+            values={**result.params, **statistics},
+            weight=self.aggregator.client_weight(int(self.ledger.samples[device])),
+            masks=self._class_rows(device, result.params) if self._masks_classes else {},
+            places=part.places,
+            statistics=frozenset(statistics),
+            staleness=staleness,
+            base=job.params if self.aggregator.needs_base else {},
+        )
+
+    def _all_latest(
+        self, assignments: Sequence[Assignment], arrived: Iterator[Update], version: int
+    ) -> Iterator[Update]:
+        """The latest update of every device that has reported, in dispatch order, each as old as it is now.
+
+        The buffer of FedGMR (algorithms 3.7 (5), `all_latest`). A device has one place in it.
+        """
+        for assignment, update in zip(assignments, arrived, strict=True):
+            values = {name: value.clone() for name, value in update.values.items()}
+            self._latest[assignment.order.device] = (assignment.order, replace(update, values=values))
+        for order, update in sorted(self._latest.values(), key=lambda kept: kept[0].dispatch):
+            yield replace(update, staleness=version - order.version)
 
     @property
     def _masks_classes(self) -> bool:

@@ -36,6 +36,8 @@ class Ledger:
         optimizer: for its state's memory.
         samples: samples of each device, [devices].
         capacity: capacity of each device, [devices].
+        keep_latest: whether an aggregation merges the latest update of every device that has reported so far,
+            those of earlier aggregations too.
     """
 
     structure: ModelStructure
@@ -44,7 +46,9 @@ class Ledger:
     optimizer: Optimizer
     samples: NDArray[np.int64]
     capacity: NDArray[np.float64]
+    keep_latest: bool = False
     open: dict[int, Assignment] = field(default_factory=dict)
+    _latest: dict[int, Submodel] = field(default_factory=dict)
     _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
     _workloads: dict[tuple[Submodel, int], Workload] = field(default_factory=dict)
     _covered: dict[frozenset[Submodel], float] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class Ledger:
 
     def fresh(self) -> Ledger:
         """The same books with nothing written in them."""
-        return replace(self, open={})
+        return replace(self, open={}, _latest={})
 
     def structure_of(self, submodel: Submodel) -> ModelStructure:
         """Structure of what a device holds, with its physically small network; made once per widths."""
@@ -102,8 +106,15 @@ class Ledger:
         return Aggregation(
             updates=len(taken),
             mean_density=sum(assignment.workload.density for assignment in taken) / len(taken),
-            covered_fraction=self.covered_fraction({assignment.submodel for assignment in taken}),
+            covered_fraction=self.covered_fraction(self._merged(taken)),
         )
+
+    def _merged(self, arrived: Sequence[Assignment]) -> Iterable[Submodel]:
+        """Sub-models of all updates that an aggregation merges."""
+        if not self.keep_latest:
+            return [assignment.submodel for assignment in arrived]
+        self._latest |= {assignment.order.device: assignment.submodel for assignment in arrived}
+        return self._latest.values()
 
     def covered_fraction(self, submodels: Iterable[Submodel]) -> float:
         """Share of the model's parameters that at least one of these sub-models trains."""

@@ -9,7 +9,12 @@ import torch
 
 from edgesim import registry
 from edgesim.aggregation._aggregator import Aggregator, Update
+from edgesim.aggregation._server_optimizer import ServerAdam, ServerSgd
+from edgesim.aggregation._staleness import Poly
+from tests.aggregation.merging import merged, sent
 from tests.contract._examples import example
+
+OPTIMIZERS = [ServerSgd(), ServerSgd(learning_rate=0.5, momentum=0.9), ServerAdam(learning_rate=0.1)]
 
 
 @pytest.fixture(params=registry.names("aggregation"))
@@ -31,14 +36,26 @@ def test_it_is_a_frozen_component(aggregator: Aggregator) -> None:
 
 
 def test_fresh_updates_that_changed_nothing_change_nothing(aggregator: Aggregator) -> None:
-    merged = aggregator.aggregate(BEFORE, [Update(BEFORE, 3.0), Update(BEFORE, 5.0)])
-    assert all(torch.equal(merged[name], BEFORE[name]) for name in BEFORE)
+    after = merged(aggregator, BEFORE, [sent(BEFORE, BEFORE, 3.0), sent(BEFORE, BEFORE, 5.0)])
+    assert all(torch.equal(after[name], BEFORE[name]) for name in BEFORE)
 
 
-def test_a_tensor_that_nobody_sent_keeps_its_bits(aggregator: Aggregator) -> None:
-    merged = aggregator.aggregate(BEFORE, [Update({"high": torch.tensor([9.0, 9.0])}, 2.0)])
-    assert torch.equal(merged["low"], BEFORE["low"])
-    assert not torch.equal(merged["high"], BEFORE["high"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["plain", "momentum", "adam"])
+def test_what_nobody_trained_keeps_its_bits_under_every_optimiser(
+    aggregator: Aggregator, optimizer: ServerSgd | ServerAdam
+) -> None:
+    """Also where it was trained before, so that a momentum stands ready to move it."""
+    aggregator = dataclasses.replace(aggregator, server_optimizer=optimizer)
+    nine = torch.tensor([9.0, 9.0])
+    first, moments = aggregator.aggregate(BEFORE, [sent(BEFORE, {"low": nine, "high": nine}, 2.0)], {})
+    assert not torch.equal(first["low"], BEFORE["low"])
+    masks = {"high": torch.tensor([True, False])}
+    second, after = aggregator.aggregate(first, [sent(first, {"high": -nine}, 2.0, masks=masks)], moments)
+    assert torch.equal(second["low"], first["low"])
+    assert (second["high"] == first["high"]).tolist() == [False, True]
+    for then, now in zip(moments.get("high", ()), after.get("high", ()), strict=True):
+        assert (then == now).tolist() == [False, True]
+    assert all(then is now for then, now in zip(moments.get("low", ()), after.get("low", ()), strict=True))
 
 
 def test_it_takes_updates_one_at_a_time_and_keeps_none_of_their_memory(aggregator: Aggregator) -> None:
@@ -49,22 +66,42 @@ def test_it_takes_updates_one_at_a_time_and_keeps_none_of_their_memory(aggregato
         for value in (1.0, 5.0):
             for tensor in memory.values():
                 tensor.fill_(value)
-            yield Update(memory, 1.0)
+            yield sent(BEFORE, memory, 1.0)
 
-    streamed = aggregator.aggregate(BEFORE, stream())
-    listed = aggregator.aggregate(
-        BEFORE, [Update({name: torch.full((2,), value) for name in BEFORE}, 1.0) for value in (1.0, 5.0)]
-    )
+    streamed = merged(aggregator, BEFORE, stream())
+    filled = [{name: torch.full((2,), value) for name in BEFORE} for value in (1.0, 5.0)]
+    listed = merged(aggregator, BEFORE, [sent(BEFORE, values, 1.0) for values in filled])
     assert all(torch.equal(streamed[name], listed[name]) for name in BEFORE)
 
 
 def test_what_goes_in_is_left_as_it_was(aggregator: Aggregator) -> None:
     before, values = ({name: t.clone() for name, t in BEFORE.items()} for _ in range(2))
     values["low"] += 1
-    sent = {name: t.clone() for name, t in values.items()}
-    merged = aggregator.aggregate(before, [Update(values, 2.0), Update(values, 1.0)])
-    for tensor in merged.values():
+    copies = {name: t.clone() for name, t in values.items()}
+    for tensor in merged(aggregator, before, [sent(before, values, 2.0), sent(before, values, 1.0)]).values():
         tensor.fill_(7.0)
-    assert all(
-        torch.equal(before[name], BEFORE[name]) and torch.equal(values[name], sent[name]) for name in sent
-    )
+    assert all(torch.equal(before[name], BEFORE[name]) for name in BEFORE)
+    assert all(torch.equal(values[name], copies[name]) for name in BEFORE)
+
+
+def test_a_cut_is_merged_where_it_lies_and_nowhere_else(aggregator: Aggregator) -> None:
+    before = {"w": torch.arange(6.0).reshape(2, 3)}
+    place = (slice(0, 1), torch.tensor([0, 2]))
+    held = before["w"][:1, [0, 2]]
+    cut = Update({"w": held + 1}, 1.0, places={"w": place}, base={"w": held})
+    after = merged(aggregator, before, [cut])
+    whole = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    masked = sent(before, {"w": before["w"] + 1}, 1.0, masks={"w": whole > 0})
+    assert ((after["w"] > before["w"]) == (whole > 0)).all()
+    assert torch.equal(after["w"], merged(aggregator, before, [masked])["w"])
+
+
+def test_an_old_update_goes_no_further_than_a_fresh_one(aggregator: Aggregator) -> None:
+    discounting = dataclasses.replace(aggregator, staleness=Poly(exponent=0.5))
+    up = {name: value + 1 for name, value in BEFORE.items()}
+    fresh, old = (merged(discounting, BEFORE, [sent(BEFORE, up, 2.0, staleness=age)]) for age in (0, 8))
+    for name in BEFORE:
+        assert (fresh[name] >= old[name]).all()
+        assert (old[name] > BEFORE[name]).all()
+    undiscounted = (merged(aggregator, BEFORE, [sent(BEFORE, up, 2.0, staleness=age)]) for age in (0, 8))
+    assert len({str(after) for after in undiscounted}) == 1

@@ -60,6 +60,13 @@ def policy(request: pytest.FixtureRequest) -> CoordinationPolicy:
     return example(registry.builtin("coordination", request.param))
 
 
+def test_it_names_an_aggregation_that_there_is_or_leaves_it_to_the_submodel(
+    policy: CoordinationPolicy,
+) -> None:
+    assert policy.aggregation in (None, *registry.names("aggregation"))
+    assert isinstance(policy.keeps_latest, bool)
+
+
 @settings(max_examples=60, deadline=None)
 @given(fleet=fleets())
 def test_it_always_does_something_more_until_its_rounds_are_over(

@@ -21,6 +21,7 @@ from edgesim.submodels.heterofl import HeteroFL
 from edgesim.training.cohorts import Execution, Samples
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.objective import cross_entropy
+from tests.aggregation.merging import merged
 from tests.training.federations import federation, run_round, same_bits, weights_after
 from tests.training.visits import make
 
@@ -115,9 +116,9 @@ def test_relabelling_hidden_units_commutes_with_aggregation() -> None:
     weights = {"w": torch.randn(4, 3, dtype=torch.float64, generator=generator)}
     values = [torch.randn(4, 3, dtype=torch.float64, generator=generator) for _ in range(2)]
     order = torch.tensor([2, 0, 3, 1])
-    merged = Covered().aggregate(weights, [Update({"w": value}, 1.0) for value in values])["w"]
+    after = merged(Covered(), weights, [Update({"w": value}, 1.0) for value in values])["w"]
     relabelled = [Update({"w": value[order]}, 1.0) for value in values]
-    assert torch.equal(Covered().aggregate({"w": weights["w"][order]}, relabelled)["w"], merged[order])
+    assert torch.equal(merged(Covered(), {"w": weights["w"][order]}, relabelled)["w"], after[order])
 
 
 def test_a_coordinate_is_the_average_over_those_who_hold_it() -> None:
@@ -125,8 +126,8 @@ def test_a_coordinate_is_the_average_over_those_who_hold_it() -> None:
     wide = Update({"w": torch.tensor([1.0, 1.0, 1.0, 1.0], dtype=torch.float64)}, 1.0)
     narrow = Update({"w": torch.tensor([4.0, 4.0], dtype=torch.float64)}, 2.0, places={"w": (slice(0, 2),)})
     picked = Update({"w": torch.tensor([7.0], dtype=torch.float64)}, 1.0, places={"w": (torch.tensor([3]),)})
-    merged = Covered().aggregate(weights, [wide, narrow, picked])["w"]
-    assert merged.tolist() == [3.0, 3.0, 1.0, 4.0]
+    after = merged(Covered(), weights, [wide, narrow, picked])["w"]
+    assert after.tolist() == [3.0, 3.0, 1.0, 4.0]
 
 
 def test_static_batch_norm_is_recalibrated_on_what_it_is_given() -> None:
