@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 
@@ -17,9 +16,6 @@ class LazyHeap:
 
     def __len__(self) -> int:
         return len(self._keys)
-
-    def __iter__(self) -> Iterator[float]:
-        return iter(self._keys)
 
     def put(self, entry: float, key: float) -> None:
         """Add an entry, or move it to another key."""

@@ -34,13 +34,13 @@ class _Peers:
     def __init__(self, cap_bps: float, bound: bool, clock: float) -> None:
         self.cap_bps = cap_bps
         self.ends = LazyHeap()
-        self._served_bits = 0.0
+        self._served_bits = self._pace = 0.0
+        self._since = clock
         self.turn(bound, clock, clock)
 
     def turn(self, bound: bool, before: float, after: float) -> None:
         """Go by the other clock from here on; `before` and `after` are the readings of both."""
-        if self.ends:
-            self._served_bits = self.served_bits(before)
+        self._served_bits = self.served_bits(before)
         self.bound = bound
         self._pace = self.cap_bps if bound else 1.0
         self._since = after
@@ -176,7 +176,7 @@ class SharedLink:
     # ------------------------------------------------------------------------------------------ book-keeping
 
     def _elapse(self, now_s: float) -> None:
-        """Serve the flows up to now, or rather up to their next change."""
+        """Serve the flows up to now."""
         seconds = now_s - self._now_s
         if not seconds:
             return
@@ -210,13 +210,10 @@ class SharedLink:
 
     def _turn(self, peers: _Peers, *, bound: bool) -> None:
         flows = len(peers.ends)
-        if not bound:
-            self._count(peers, -flows)
-        (self._bound_ends if peers.bound else self._free_ends).discard(peers.cap_bps)
-        before = self._clock(peers)
-        peers.turn(bound, before, self._now_s if bound else self._level_bits)
-        if bound:
-            self._count(peers, flows)
+        self._count(peers, -flows)
+        self._ends_of(peers).discard(peers.cap_bps)
+        peers.turn(bound, self._clock(peers), self._now_s if bound else self._level_bits)
+        self._count(peers, flows)
         self._note(peers)
 
     def _join(self, cap_bps: float) -> _Peers:
@@ -242,12 +239,13 @@ class SharedLink:
         cap_bps = peers.cap_bps
         del self._peers[cap_bps]
         del self._caps[bisect_left(self._caps, cap_bps)]
-        (self._bound_ends if peers.bound else self._free_ends).discard(cap_bps)
+        self._ends_of(peers).discard(cap_bps)
         self._bound_peers -= peers.bound
         if not self._bound_peers:
             self._bound_bps = 0.0  # without what rounding has left
 
     def _count(self, peers: _Peers, flows: int) -> None:
+        """So many more flows, which count apart only where they are bound."""
         self._settled = False
         if peers.bound:
             self._bound_flows += flows
@@ -255,11 +253,13 @@ class SharedLink:
 
     def _note(self, peers: _Peers) -> None:
         end = peers.next()
-        ends = self._bound_ends if peers.bound else self._free_ends
         if end < inf:
-            ends.put(peers.cap_bps, end)
+            self._ends_of(peers).put(peers.cap_bps, end)
         else:
-            ends.discard(peers.cap_bps)
+            self._ends_of(peers).discard(peers.cap_bps)
+
+    def _ends_of(self, peers: _Peers) -> LazyHeap:
+        return self._bound_ends if peers.bound else self._free_ends
 
     def _first_of(self, cap_bps: float) -> tuple[int, float]:
         """The flow of these peers that is done first, and its bits."""
