@@ -101,7 +101,7 @@ def rescheduled(recording: Recording, overrides: Sequence[str]) -> tuple[Experim
         remedy = f"re-timing changes {_TIMING_KEYS}; for anything else run the scenario again"
         raise InputError(*(Problem(f"changes what is learnt; {remedy}", key) for key in keys))
     timing = Streams(after.seeds.timing)
-    world = World.draw(after.fleet, after.server, experiment.catalogue, timing)
+    world = World.draw(after.fleet, after.server, after.faults, experiment.catalogue, timing)
     return experiment, replace(recording.parts, scenario=_untimed(after), world=world)
 
 
@@ -137,6 +137,8 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
         if group.failures is not None:
             what = "slower devices would fail more often"
             yield Problem(f"is per time of work: {what}", f"fleet[{number}].failures")
+    if scenario.faults:
+        yield Problem("hit other visits at another pace", "faults")
     if scenario.submodel.costs_need_weights:
         name = registry.name_of(scenario.submodel)
         yield Problem(f'"{name}" has costs that depend on the weights, which are not recorded', "submodel")

@@ -109,6 +109,7 @@ class TabledCost:
     watts: float = 2.0
 
     speed: ClassVar[Speed] = Speed.constant()
+    rates: ClassVar[None] = None
 
     def demands(
         self, workloads: Sequence[Workload], devices: NDArray[np.int64], visits: NDArray[np.int64]
@@ -118,12 +119,11 @@ class TabledCost:
         download_s, compute_s, upload_s = np.array(seconds, dtype=np.float64).reshape(-1, 3).T
         fits = np.array([int(device) not in self.too_small for device in devices])
         one, watts = np.ones(len(devices)), np.full(len(devices), self.watts)
-        return Demands(0 * one, download_s, one, compute_s, upload_s, one, fits, watts, watts)
+        return Demands(devices, visits, 0 * one, download_s, one, compute_s, upload_s, one, fits, watts, watts)
 
     def phases(
         self,
         demands: Demands,
-        devices: NDArray[np.int64],  # noqa: ARG002
         start_s: NDArray[np.float64],  # noqa: ARG002
         heat: NDArray[np.float64],  # noqa: ARG002
     ) -> Phases:

@@ -5,14 +5,14 @@
     compute_s  = nominal_s, stretched by the device's load and heat (`speed`)
     upload_s   = latency_s + 8 bytes_up / (uplink_bps x jitter)
 
-Jitter factors are lognormal with median 1. Every factor is drawn by device and visit, so it does not depend
+A rate that varies in time is integrated (`rates`). Jitter factors are lognormal with median 1. Every factor is drawn by device and visit, so it does not depend
 on what else is charged, or when.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from edgesim.devices.fleet import Fleet
+from edgesim.devices.network import Direction
+from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
 from edgesim.learner import Workload
 from edgesim.rng import Streams
@@ -58,17 +60,21 @@ class Demands:
     """What visits ask of their devices, as arrays [n]; when they are done is a matter of when they begin.
 
     Attributes:
+        devices: who does them.
+        visits: the how-manieth visit of its device each one is.
         latency_s: one-way delay, paid once per transfer.
         bits_down: of the download.
-        down_bps: rate of the device's own link towards it.
+        down_bps: rate of the device's own link towards it; the mean over time where it varies.
         nominal_s: seconds of the training at full speed; what they would be where the sub-model does not fit.
         bits_up: of the upload.
-        up_bps: rate of the device's own link towards the server.
+        up_bps: rate of the device's own link towards the server; likewise.
         fits: whether the workload's peak memory is within the device's.
         transfer_w: power during a transfer; nan where unknown.
         compute_w: power during the training; nan where unknown.
     """
 
+    devices: Devices
+    visits: Devices
     latency_s: Floats
     bits_down: Floats
     down_bps: Floats
@@ -87,13 +93,17 @@ class Demands:
         """What the visits take at full speed."""
         download_s = self.latency_s + self.bits_down / self.down_bps
         upload_s = self.latency_s + self.bits_up / self.up_bps
+        return self.charged(download_s, self.nominal_s, upload_s)
+
+    def charged(self, download_s: Floats, compute_s: Floats, upload_s: Floats) -> Phases:
+        """Phases of these seconds with their joules."""
         return Phases(
             download_s=download_s,
-            compute_s=self.nominal_s,
+            compute_s=compute_s,
             upload_s=upload_s,
             fits=self.fits,
             energy_download_j=self.transfer_w * download_s,
-            energy_compute_j=self.compute_w * self.nominal_s,
+            energy_compute_j=self.compute_w * compute_s,
             energy_upload_j=self.transfer_w * upload_s,
         )
 
@@ -110,6 +120,11 @@ class CostModel:
         """How fast the devices work over time."""
         return Speed.of(self.fleet, self.streams)
 
+    @cached_property
+    def rates(self) -> Rates | None:
+        """The rates of the devices' own links over time; null where all of them are constant."""
+        return Rates(self.fleet, self.streams) if self.fleet.traces else None
+
     def demands(self, workloads: Sequence[Workload], devices: Devices, visits: Devices) -> Demands:
         """What a batch of visits asks of its devices; bit-equal to asking one by one.
 
@@ -122,24 +137,34 @@ class CostModel:
         down = self._jitter("network-down-jitter", fleet.network_jitter[devices], devices, visits)
         up = self._jitter("network-up-jitter", fleet.network_jitter[devices], devices, visits)
         compute = self._jitter("compute-jitter", fleet.compute_jitter[devices], devices, visits)
-        return self._demands(workloads, devices, down, compute * self._slowdown(devices, visits), up)
+        return self._demands(workloads, devices, visits, down, compute * self._slowdown(devices, visits), up)
 
-    def phases(self, demands: Demands, devices: Devices, start_s: Floats, heat: Floats) -> Phases:
+    def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
 
         Args:
             demands: of n visits.
-            devices: the n devices that do them.
             start_s: when each one begins.
-            heat: of each device then.
+            heat: of its device then.
         """
         nominal = demands.phases()
-        if not self.speed.varies:
+        if self.rates is None and not self.speed.varies:
             return nominal
-        begin_s = start_s + nominal.download_s
-        cooled = self.speed.cooled(heat, devices, nominal.download_s)
-        compute_s, _ = self.speed.seconds(demands.nominal_s, devices, begin_s, cooled)
-        return replace(nominal, compute_s=compute_s, energy_compute_j=demands.compute_w * compute_s)
+        download_s = self._transfer_s("down", demands, start_s, nominal.download_s)
+        cooled = self.speed.cooled(heat, demands.devices, download_s)
+        begin_s = start_s + download_s
+        compute_s, _ = self.speed.seconds(demands.nominal_s, demands.devices, begin_s, cooled)
+        upload_s = self._transfer_s("up", demands, begin_s + compute_s, nominal.upload_s)
+        return demands.charged(download_s, compute_s, upload_s)
+
+    def _transfer_s(
+        self, direction: Direction, demands: Demands, start_s: Floats, nominal_s: Floats
+    ) -> Floats:
+        if self.rates is None:
+            return nominal_s
+        bits = demands.bits_down if direction == "down" else demands.bits_up
+        of = (bits, demands.devices, demands.visits, start_s + demands.latency_s)
+        return demands.latency_s + self.rates.transfer_s(direction, *of)
 
     def nominal(self, workloads: Sequence[Workload], devices: Devices, visits: Devices) -> Phases:
         """What visits cost at full speed: with jitter and slowdown, without load and heat."""
@@ -147,7 +172,8 @@ class CostModel:
 
     def expected(self, workload: Workload, devices: Devices) -> Phases:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
-        return self._demands([workload], devices, _NONE, _NONE, _NONE).phases()
+        first = np.zeros(len(devices), dtype=np.int64)
+        return self._demands([workload], devices, first, _NONE, _NONE, _NONE).phases()
 
     def basis(self, device: int) -> str:
         """Basis of a device's compute seconds: measured, datasheet, estimated or override."""
@@ -173,12 +199,20 @@ class CostModel:
         return factor
 
     def _demands(
-        self, workloads: Sequence[Workload], devices: Devices, down: Floats, compute: Floats, up: Floats
+        self,
+        workloads: Sequence[Workload],
+        devices: Devices,
+        visits: Devices,
+        down: Floats,
+        compute: Floats,
+        up: Floats,
     ) -> Demands:
         fleet = self.fleet
         overhead_s = _column([w.steps for w in workloads]) * fleet.step_overhead_s[devices]
         rate_s = _column([w.train_flops for w in workloads]) / fleet.rate_flops[devices]
         return Demands(
+            devices=devices,
+            visits=visits,
             latency_s=fleet.latency_s[devices],
             bits_down=_column([w.bytes_down for w in workloads]) * 8,
             down_bps=fleet.downlink_bps[devices] * down,

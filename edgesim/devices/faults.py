@@ -172,7 +172,7 @@ class Faults:
         def outages(hits: Callable[[_Timed], bool]) -> Outages:
             return Outages(tuple(outage for fault, outage in timed if hits(fault)))
 
-        kinds = [(group.profile, _network(group, catalogue)) for group in groups]
+        kinds = [(group.device_type, _network(group, catalogue)) for group in groups]
         return cls(
             streams,
             server=outages(lambda fault: isinstance(fault, ServerRestart)),
@@ -182,6 +182,11 @@ class Faults:
             corruption=np.array([_corruption(faults, profile) for profile, _ in kinds]),
             ends=np.cumsum([group.count for group in groups]),
         )
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether anything ever makes transfers stand still or lose their visits."""
+        return bool(self.server or self.server_links or any(self.links))
 
     def corrupted(self, devices: Numbers, visits: Numbers) -> Bools:
         """Whether the update of each visit is corrupted, [n]."""
@@ -194,7 +199,9 @@ class Faults:
 def _network(group: FleetGroup, catalogue: Catalogue) -> str | None:
     """Name of the network of a fleet entry; null where it has links of its own."""
     if group.network is None:
-        return catalogue.load(group.profile).network
+        name = group.device_type
+        owner = catalogue.load(name) if group.population is None else catalogue.population(name)
+        return owner.network
     return group.network if isinstance(group.network, str) else None
 
 
@@ -223,7 +230,7 @@ def _corruption(faults: Sequence[AnyFault], profile: str) -> float:
 def misfits(faults: Sequence[AnyFault], groups: Sequence[FleetGroup], catalogue: Catalogue) -> list[Problem]:
     """A problem for each profile and network that a fault names and the fleet does not have."""
     there = {
-        "profile": {group.profile for group in groups},
+        "profile": {group.device_type for group in groups},
         "network": {name for group in groups if (name := _network(group, catalogue)) is not None},
     }
     problems = []

@@ -31,6 +31,10 @@ class Rates:
     fleet: Fleet
     streams: Streams
 
+    def varies(self, direction: Direction, device: int) -> bool:
+        """Whether the rate of a device's link changes over time."""
+        return (direction, int(self.fleet.group[device])) in self.fleet.traces
+
     def transfer_s(
         self, direction: Direction, bits: Floats, devices: Whole, visits: Whole, start_s: Floats
     ) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgesim.devices.cost import CostModel
 from edgesim.devices.failures import Failures
+from edgesim.devices.faults import AnyFault, Faults
 from edgesim.devices.fleet import Fleet, FleetGroup
 from edgesim.devices.network import ServerLinks
 from edgesim.devices.presence import Presence
@@ -28,39 +29,49 @@ class World:
         presence: when devices are there.
         topology: which links they share.
         failures: which visits fail.
+        faults: what breaks.
     """
 
     cost: CostModel
     presence: Presence
     topology: Topology
     failures: Failures
+    faults: Faults
 
     @classmethod
     def draw(
-        cls, groups: Sequence[FleetGroup], server: ServerLinks, catalogue: Catalogue, streams: Streams
+        cls,
+        groups: Sequence[FleetGroup],
+        server: ServerLinks,
+        faults: Sequence[AnyFault],
+        catalogue: Catalogue,
+        streams: Streams,
     ) -> Self:
         """The world of a scenario.
 
         Args:
             groups: its fleet.
             server: the server's own links.
+            faults: what breaks.
             catalogue: where profiles and networks are found.
             streams: of the seed of timing.
 
         Raises:
             InputError: a profile, a network or a file of theirs is missing or wrong.
         """
+        drawn = Faults.draw(faults, groups, catalogue, streams)
         return cls(
             CostModel(Fleet.draw(groups, catalogue, streams), streams),
-            Presence.draw(groups, streams),
+            Presence.draw(groups, streams, drawn.absences),
             Topology.of(groups, server),
             Failures.draw(groups, streams),
+            drawn,
         )
 
     def failure_s(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.float64]:
         """Seconds of work after which each visit fails; infinite where it does not, [n]."""
         return self.failures.failure_after_s(devices, visits)
 
-    def corrupted(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.bool_]:  # noqa: ARG002
+    def corrupted(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each visit's update arrives corrupted, [n]."""
-        return np.zeros(len(devices), dtype=bool)
+        return self.faults.corrupted(devices, visits)

@@ -17,6 +17,7 @@ import simpy
 from numpy.typing import NDArray
 
 from edgesim.devices.cost import Demands, Phases
+from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
 from edgesim.errors import RunFailed
 from edgesim.learner import Order, Workload
@@ -45,13 +46,12 @@ class Cost(Protocol):
         """What these visits ask of their devices; a visit is named by its device and its number there."""
         ...
 
-    def phases(
-        self,
-        demands: Demands,
-        devices: Numbers,
-        start_s: NDArray[np.float64],
-        heat: NDArray[np.float64],
-    ) -> Phases:
+    @property
+    def rates(self) -> Rates | None:
+        """The rates of the devices' own links over time; null where all of them are constant."""
+        ...
+
+    def phases(self, demands: Demands, start_s: NDArray[np.float64], heat: NDArray[np.float64]) -> Phases:
         """What visits take that nothing disturbs, begun at these times by devices as hot as this."""
         ...
 
@@ -111,7 +111,15 @@ class Simulation:
         self._warmth = Warmth(cost.speed, server.view.devices)
         self.links = FluidLinks(routes.capacities_bps)
         self._stages = Stages(
-            self._clock, cost.speed, self._warmth, stays, self.links, routes, self._staged_ended
+            self._clock,
+            cost.speed,
+            cost.rates,
+            self._warmth,
+            stays,
+            self.links,
+            routes,
+            mishaps,
+            self._staged_ended,
         )
 
     def run(self) -> str:
@@ -153,11 +161,11 @@ class Simulation:
         by_stages = self._by_stages(devices)
         direct = np.flatnonzero(~by_stages)
         if direct.size == len(orders):
-            self._start_direct(orders, demands, devices, failure_s, corrupted)
+            self._start_direct(orders, demands, failure_s, corrupted)
         elif direct.size:
             some = [orders[row] for row in direct.tolist()]
             chosen = demands.rows(direct)
-            self._start_direct(some, chosen, devices[direct], failure_s[direct], corrupted[direct])
+            self._start_direct(some, chosen, failure_s[direct], corrupted[direct])
         rows = np.flatnonzero(by_stages).tolist()
         for visit in staged(orders, demands, rows, self._cost.basis, failure_s, corrupted, self._stages):
             self._in_flight[visit.order.dispatch] = visit
@@ -165,6 +173,8 @@ class Simulation:
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
+        if self._mishaps.faults.interrupt:
+            return np.ones(len(devices), dtype=bool)
         chosen = self._stays.pauses(devices)
         if len(self._routes.capacities_bps):
             shared = [
@@ -178,13 +188,12 @@ class Simulation:
         self,
         orders: Sequence[Order],
         demands: Demands,
-        devices: Numbers,
         failure_s: NDArray[np.float64],
         corrupted: NDArray[np.bool_],
     ) -> None:
-        now_s = self._clock.now
+        now_s, devices = self._clock.now, demands.devices
         start_s = np.full(len(orders), now_s)
-        phases = self._cost.phases(demands, devices, start_s, self._warmth.at(devices, now_s))
+        phases = self._cost.phases(demands, start_s, self._warmth.at(devices, now_s))
         energy_j = phases.energy_download_j + phases.energy_compute_j + phases.energy_upload_j
         cut_s = np.minimum(self._stays.until_s(devices, now_s), now_s + failure_s)
         columns = (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.devices.network import Direction
+from edgesim.devices.outages import Outages
 from edgesim.server.roster import Presence
 
-Direction: TypeAlias = Literal["down", "up"]
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
@@ -31,8 +33,49 @@ class Stays(Presence, Protocol):
         ...
 
 
+class Breaks(Protocol):
+    """When something breaks down and is up again."""
+
+    def active(self, at_s: float) -> NDArray[np.bool_]:
+        """Whether it is down at this time."""
+        ...
+
+    def change_s(self, at_s: float) -> float:
+        """The next time after this one at which it goes down or is up again; infinite for never."""
+        ...
+
+
+class Interruptions(Protocol):
+    """What keeps transfers from going on."""
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether anything ever does."""
+        ...
+
+    @property
+    def server(self) -> Breaks:
+        """When the server is away: transfers in progress are lost."""
+        ...
+
+    @property
+    def server_links(self) -> Breaks:
+        """When the server's links are down: all transfers stand still."""
+        ...
+
+    @property
+    def links(self) -> Sequence[Breaks]:
+        """Per fleet entry, when its devices' links are down: their transfers stand still."""
+        ...
+
+
 class Mishaps(Protocol):
-    """What goes wrong with visits by chance."""
+    """What goes wrong with visits."""
+
+    @property
+    def faults(self) -> Interruptions:
+        """What keeps transfers from going on."""
+        ...
 
     def failure_s(self, devices: Numbers, visits: Numbers) -> Floats:
         """Seconds of work after which each visit fails; infinite where it does not."""
@@ -61,12 +104,28 @@ class Routes(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _NothingBreaks:
+    interrupt = False
+    server: Breaks = Outages()
+    server_links: Breaks = Outages()
+    links: Sequence[Breaks] = ()
+
+
+_NOTHING_BREAKS = _NothingBreaks()
+
+
 class Calm:
     """Everybody stays and nothing goes wrong."""
 
     always = True
     multicast = False
     capacities_bps: tuple[float, ...] = ()
+
+    @property
+    def faults(self) -> Interruptions:
+        """None."""
+        return _NOTHING_BREAKS
 
     def present(self, devices: Numbers, at_s: float) -> NDArray[np.bool_]:  # noqa: ARG002
         """All of them."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgesim.selection.all import All
 from edgesim.server.policy import Cancel, Dispatch, Timer
-from edgesim.simulation.surroundings import Calm, Direction
+from edgesim.devices.network import Direction
+from edgesim.simulation.surroundings import Calm
 from tests.fakes import Script, TabledCost, simulate
 
 Numbers = NDArray[np.int64]
