@@ -81,8 +81,8 @@ class RateTrace(Strict):
 def _read(source: RateTrace) -> tuple[PeriodicRate, ...]:
     path, clock = source.trace, source.duration or source.time
     columns = read_columns(path, {clock: False, source.column: False})
-    for name, column in columns.items():
-        negative = np.flatnonzero(column < 0)
+    for name in filter(None, (source.column, source.duration)):
+        negative = np.flatnonzero(columns[name] < 0)
         if negative.size:
             raise refused(path, int(negative[0]), name, "is negative; correct it or drop the row")
     names = np.full(len(columns[clock]), path.name)

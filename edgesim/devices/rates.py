@@ -16,6 +16,7 @@ from scipy.special import ndtri
 from edgesim.devices.fleet import Fleet
 from edgesim.devices.network import Direction
 from edgesim.devices.periodic_rate import PeriodicRate
+from edgesim.devices.rate_trace import RateTrace
 from edgesim.rng import Streams
 
 Floats = NDArray[np.float64]
@@ -51,14 +52,10 @@ class Rates:
         seconds = bits / (self._constant(direction)[devices] * jitter)
         groups = self.fleet.group[devices]
         for (traced, number), trace in self.fleet.traces.items():
-            there = np.flatnonzero(groups == number) if traced == direction else np.empty(0, np.intp)
-            if not there.size:
-                continue
-            which, offset_s = trace.of_devices(devices[there], self.streams)
-            for chosen in np.unique(which):
-                rows = there[which == chosen]
-                from_s = start_s[rows] + offset_s[which == chosen]
-                seconds[rows] = trace.read()[chosen].seconds(bits[rows] / jitter[rows], from_s)
+            there = np.flatnonzero((groups == number) & (traced == direction))
+            if there.size:
+                without_jitter = bits[there] / jitter[there]
+                seconds[there] = self._traced_s(trace, without_jitter, devices[there], start_s[there])
         return seconds
 
     def bits_between(
@@ -81,6 +78,14 @@ class Rates:
         rate, offset_s = traced
         rate_bps, for_s = rate.rate_at(at_s + offset_s)
         return rate_bps * jitter, at_s + for_s
+
+    def _traced_s(self, trace: RateTrace, bits: Floats, devices: Whole, start_s: Floats) -> Floats:
+        which, offset_s = trace.of_devices(devices, self.streams)
+        seconds = np.empty(len(bits))
+        for number in np.unique(which):
+            rows = which == number
+            seconds[rows] = trace.read()[number].seconds(bits[rows], start_s[rows] + offset_s[rows])
+        return seconds
 
     def _constant(self, direction: Direction) -> Floats:
         return self.fleet.downlink_bps if direction == "down" else self.fleet.uplink_bps
