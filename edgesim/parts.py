@@ -99,9 +99,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
     structure = read_structure(network, data.input_shape)
-    world = World.draw(
-        scenario.fleet, scenario.server, scenario.faults, experiment.catalogue, timing
-    )
+    world = World.draw(scenario.fleet, scenario.server, scenario.faults, experiment.catalogue, timing)
     cost = world.cost
     clients = None if data.clients is None else data.clients[pool]
     speed = _speed(scenario, structure, cost, len(pool))

@@ -253,7 +253,9 @@ def folded_s(recording: Recording, by: Scales, target: bool) -> float | None:
         uplink_bps=fleet.uplink_bps * by.uplink[group],
         latency_s=fleet.latency_s * by.latency[group],
     )
-    outcome = replay(recording, replace(parts, world=replace(parts.world, cost=CostModel(scaled, parts.cost.streams))))
+    outcome = replay(
+        recording, replace(parts, world=replace(parts.world, cost=CostModel(scaled, parts.cost.streams)))
+    )
     evaluations = frame("evaluations", outcome.tables["evaluations"])
     return seconds_to_target(evaluations, "accuracy", 0.7) if target else float(evaluations["time_s"].max())
 

@@ -5,8 +5,8 @@
     compute_s  = nominal_s, stretched by the device's load and heat (`speed`)
     upload_s   = latency_s + 8 bytes_up / (uplink_bps x jitter)
 
-A rate that varies in time is integrated (`rates`). Jitter factors are lognormal with median 1. Every factor is drawn by device and visit, so it does not depend
-on what else is charged, or when.
+A rate that varies in time is integrated (`rates`). Jitter factors are lognormal with median 1. Every factor
+is drawn by device and visit, so it does not depend on what else is charged, or when.
 """
 
 from __future__ import annotations

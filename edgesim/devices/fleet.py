@@ -272,7 +272,7 @@ class _Entry:
         return np.nan if figure is None else figure.value
 
     def link(self, quantity: Quantity, law: Distribution | RateTrace) -> Floats:
-        """A quantity of the network, of a trace its mean; correlations are those on the population's own one."""
+        """A quantity of the network, of a trace its mean; correlated as on the population's own one."""
         if isinstance(law, RateTrace):
             return law.mean_bps(self._devices, self.streams)
         owner = None if self.group.network is not None else self.owner

@@ -26,6 +26,7 @@ from edgesim.server.events import Arrived, Begin, DriverEvent, Fired, Lost, Outc
 from edgesim.server.server import Server
 from edgesim.simulation.clock import TURN_OF, Clock, Turn
 from edgesim.simulation.links import FluidLinks
+from edgesim.simulation.outages import OutageWatch
 from edgesim.simulation.stages import StagedVisit, Stages, staged
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
 from edgesim.simulation.visits import DirectVisit, Ending, Visit, known
@@ -118,7 +119,6 @@ class Simulation:
             stays,
             self.links,
             routes,
-            mishaps,
             self._staged_ended,
         )
 
@@ -128,6 +128,9 @@ class Simulation:
         Raises:
             RunFailed: the run cannot be completed, or what a visit takes is not a time.
         """
+        if self._mishaps.faults.interrupt:
+            group = self._server.view.roster.group
+            OutageWatch(self._clock, self._stages, self._mishaps.faults, group).begin()
         self._tell(Begin())
         while self._reason is None:
             if self._stages.unsettled and self._clock.peek() > self._clock.now:

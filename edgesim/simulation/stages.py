@@ -18,12 +18,14 @@ import simpy
 from numpy.typing import NDArray
 
 from edgesim.devices.cost import Demands
+from edgesim.devices.network import Direction
+from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
 from edgesim.learner import Order
 from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
 from edgesim.simulation.clock import Clock, Turn
 from edgesim.simulation.links import FluidLinks
-from edgesim.simulation.surroundings import Direction, Routes, Stays
+from edgesim.simulation.surroundings import Routes, Stays
 from edgesim.simulation.visits import Ending, known
 from edgesim.simulation.warmth import Warmth
 
@@ -81,7 +83,11 @@ class StagedVisit:
     paused_s: float = 0.0
     ticket: int = 0  # whatever was scheduled with an older one is void
     stay: int = 0  # the same for what cuts off a device's stay
-    stream_left: bool = False  # whether the multicast that it listens to has still to send parts of it
+
+    @property
+    def direction(self) -> Direction:
+        """Of the transfer that the visit is at."""
+        return "down" if self.stage is Stage.DOWNLOAD else "up"
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage."""
@@ -108,6 +114,7 @@ class Stages:
     Args:
         clock: of the run.
         speed: how fast devices work.
+        rates: of the devices' own links over time; null where all of them are constant.
         warmth: how hot they are.
         stays: how long they stay.
         links: shared links.
@@ -122,6 +129,7 @@ class Stages:
         self,
         clock: Clock,
         speed: Speed,
+        rates: Rates | None,
         warmth: Warmth,
         stays: Stays,
         links: FluidLinks,
@@ -131,23 +139,49 @@ class Stages:
         self._clock = clock
         self._speed = speed
         self._varies = speed.varies
+        self._rates = rates
         self._warmth = warmth
         self._stays = stays
         self._links = links
         self._routes = routes
         self._tell = tell
+        self._visits: dict[int, StagedVisit] = {}
         self._flows: dict[int, StagedVisit] = {}
+        self._standing: Callable[[int], bool] = lambda device: False  # noqa: ARG005
         self.unsettled = False
         self._link_call = 0
 
     def begin(self, visit: StagedVisit) -> None:
         """Send a visit out now."""
+        self._visits[visit.order.dispatch] = visit
         visit.enter(Stage.DOWNLOAD)
         self._arrive(visit)
         self._run(visit)
 
     def halt(self, visit: StagedVisit) -> None:
-        """Stop a visit where it is, and write down how far it has come."""
+        """Stop a visit for good, and write down how far it has come."""
+        self._stop(visit, _State.OVER)
+        visit.stay += 1
+        self._visits.pop(visit.order.dispatch, None)
+
+    def stand(self, standing: Callable[[int], bool]) -> None:
+        """From now on the transfers of these devices stand still, and those of all others go on."""
+        self._standing = standing
+        for visit in tuple(self._visits.values()):
+            if visit.stage is Stage.COMPUTE or visit.state not in (_State.RUNNING, _State.STALLED):
+                continue
+            if standing(visit.order.device) != (visit.state is _State.STALLED):
+                self._stop(visit, _State.STALLED)
+                self._run(visit)
+
+    def lose_transfers(self) -> None:
+        """Whatever is on its way between server and devices is lost."""
+        for visit in tuple(self._visits.values()):
+            if visit.stage is not Stage.COMPUTE and visit.state is not _State.OVER:
+                self._drop(visit)
+
+    def _stop(self, visit: StagedVisit, state: _State) -> None:
+        """Stop a visit where it is, for now."""
         now_s = self._clock.now
         spent_s = now_s - visit.since_s
         if visit.state is _State.PAUSED:
@@ -156,10 +190,12 @@ class Stages:
             visit.seconds[visit.stage] += spent_s
             if visit.state is _State.RUNNING:
                 self._progress(visit, spent_s)
-        visit.state = _State.OVER
-        visit.since_s = now_s
+        visit.state, visit.since_s = state, now_s
         visit.ticket += 1
-        visit.stay += 1
+
+    def _drop(self, visit: StagedVisit) -> None:
+        self.halt(visit)
+        self._tell(visit, Lost(visit.order.dispatch, Outcome.DROPPED, visit.report(visit.stage)))
 
     def _progress(self, visit: StagedVisit, spent_s: float) -> None:
         """Take off what was done since the visit last began to run."""
@@ -172,7 +208,15 @@ class Stages:
             visit.left = self._links.remove(flow, self._clock.now)
             self.unsettled = True
         else:
-            visit.left = max(0.0, visit.left - visit.bps[visit.stage] * spent_s)
+            visit.left = max(0.0, visit.left - self._carried(visit, spent_s))
+
+    def _carried(self, visit: StagedVisit, spent_s: float) -> float:
+        """Bits that a device's own link has carried since the visit last began to run."""
+        order, direction = visit.order, visit.direction
+        if self._rates is None or not self._rates.varies(direction, order.device):
+            return visit.bps[visit.stage] * spent_s
+        until_s = visit.since_s + spent_s
+        return self._rates.bits_between(direction, order.device, order.visit, visit.since_s, until_s)
 
     def _trained(self, visit: StagedVisit, spent_s: float) -> float:
         """Nominal seconds of training done in so many seconds; the device is warmer by them."""
@@ -190,6 +234,8 @@ class Stages:
         visit.ticket += 1
         if visit.stage is Stage.COMPUTE:
             self._call(visit, self._training_s(visit))
+        elif self._standing(visit.order.device):
+            visit.state = _State.STALLED
         elif visit.delay_s:
             self._call(visit, visit.delay_s)
         else:
@@ -204,16 +250,43 @@ class Stages:
         return float(seconds[0])
 
     def _transfer(self, visit: StagedVisit) -> None:
-        direction: Direction = "down" if visit.stage is Stage.DOWNLOAD else "up"
-        route = self._routes.route(direction, visit.order.device)
-        bps = visit.bps[visit.stage]
+        order, direction = visit.order, visit.direction
+        bps, until_s = visit.bps[visit.stage], inf
+        varies = self._rates is not None and self._rates.varies(direction, order.device)
+        route = self._routes.route(direction, order.device)
         if not route:
-            self._call(visit, visit.left / bps)
+            self._call(visit, self._alone_s(visit) if varies else visit.left / bps)
             return
+        if self._rates is not None and varies:
+            bps, until_s = self._rates.rate_at(direction, order.device, order.visit, self._clock.now)
         flow = _flow(visit)
         self._flows[flow] = visit
         self._links.add(flow, visit.left, route, bps, self._clock.now)
+        self._cap_until(visit, until_s)
         self.unsettled = True
+
+    def _alone_s(self, visit: StagedVisit) -> float:
+        """Seconds that what is left of a transfer takes over a device's own link of varying rate."""
+        assert self._rates is not None
+        order = visit.order
+        bits, now = np.array([visit.left]), np.array([self._clock.now])
+        one, nth = np.array([order.device]), np.array([order.visit])
+        return float(self._rates.transfer_s(visit.direction, bits, one, nth, now)[0])
+
+    def _cap_until(self, visit: StagedVisit, until_s: float) -> None:
+        if until_s < inf:
+            value = (visit, visit.ticket)
+            self._clock.call_at(until_s, Turn.PHASE, visit.order.dispatch, self._on_cap, value)
+
+    def _on_cap(self, event: simpy.Event) -> None:
+        """The rate of the device's own link changes while its transfer crosses shared ones."""
+        visit, ticket = cast("tuple[StagedVisit, int]", event.value)
+        if ticket == visit.ticket and self._rates is not None:
+            order, now_s = visit.order, self._clock.now
+            bps, until_s = self._rates.rate_at(visit.direction, order.device, order.visit, now_s)
+            self._links.set_cap(_flow(visit), bps, now_s)
+            self._cap_until(visit, until_s)
+            self.unsettled = True
 
     def _call(self, visit: StagedVisit, after_s: float) -> None:
         dispatch = visit.order.dispatch
@@ -254,6 +327,7 @@ class Stages:
         """Report at the turn of reports, so that those of one instant come in dispatch order."""
         visit.state = _State.OVER
         visit.stay += 1
+        del self._visits[visit.order.dispatch]
         value = (visit, visit.ticket, ending)
         self._clock.call_at(self._clock.now, Turn.REPORT, visit.order.dispatch, self._on_report, value)
 
@@ -276,16 +350,15 @@ class Stages:
         visit, stay = cast("tuple[StagedVisit, int]", event.value)
         if stay != visit.stay:
             return
-        now_s = self._clock.now
-        visit.failure_s -= now_s - visit.stretch_s
-        self.halt(visit)
-        back_s = self._back_s(visit)
-        if visit.failure_s > 0 and back_s < inf:
-            visit.state = _State.PAUSED
-            value = (visit, visit.stay)
-            self._clock.call_at(back_s, Turn.LEAVE, visit.order.dispatch, self._on_return, value)
-        else:
-            self._tell(visit, Lost(visit.order.dispatch, Outcome.DROPPED, visit.report(visit.stage)))
+        visit.failure_s -= self._clock.now - visit.stretch_s
+        back_s = self._back_s(visit) if visit.failure_s > 0 else inf
+        if back_s == inf:
+            self._drop(visit)
+            return
+        self._stop(visit, _State.PAUSED)
+        visit.stay += 1
+        value = (visit, visit.stay)
+        self._clock.call_at(back_s, Turn.LEAVE, visit.order.dispatch, self._on_return, value)
 
     def _back_s(self, visit: StagedVisit) -> float:
         """When a device that leaves now takes its work up again; infinite if it does not."""

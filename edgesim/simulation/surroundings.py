@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -104,7 +103,6 @@ class Routes(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class _NothingBreaks:
     interrupt = False
     server: Breaks = Outages()
