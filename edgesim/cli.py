@@ -191,9 +191,9 @@ def validate(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="scenario, profile or network")] = "scenario",
+    kind: Annotated[str, typer.Argument(help="scenario, profile, population or network")] = "scenario",
 ) -> None:
-    """Print the JSON Schema of scenario, profile or network files, for editors."""
+    """Print the JSON Schema of scenario, profile, population or network files, for editors."""
     from edgesim.validation import json_schema
 
     print(json.dumps(json_schema(kind), indent=2))

@@ -13,6 +13,7 @@ import pytest
 
 from edgesim.campaign import Options, compare_runs, retime_run, run_one
 from edgesim.devices.cost import CostModel
+from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.profile import Catalogue
 from edgesim.errors import InputError
 from edgesim.reports.comparison import render, to_json
@@ -297,6 +298,14 @@ def test_factors_keep_figures_within_their_ranges_and_are_common_to_a_profile(
         assert (by.rate[2], by.step_overhead[2], by.downlink[2]) == (1, 1, 1)
         again = scales([groups[1], groups[0]], catalogue, draw)
         assert (again.rate[1], again.rate[0]) == (by.rate[0], by.rate[1])
+
+
+def test_a_population_is_scaled_as_one_within_the_range_of_its_median() -> None:
+    catalogue = Catalogue()
+    rate = catalogue.population("phones-2023").compute.rate
+    group = FleetGroup(population="phones-2023", count=2)
+    factors = [scales([group], catalogue, draw).rate[0] for draw in range(50)]
+    assert rate.low * 0.999 <= min(factors) * rate.median <= max(factors) * rate.median <= rate.high * 1.001
 
 
 def test_where_nothing_has_a_range_the_ranking_always_stays(by_hand: Path, tmp_path: Path) -> None:

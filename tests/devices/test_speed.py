@@ -66,7 +66,7 @@ def test_a_device_that_throttles_from_the_start_worked_by_hand() -> None:
     """With T = 100 s and k = 2, after T ln 2 the heat is 1/2, and T/2 (ln 2 + ln 1.5) of work are done."""
     speed = _speed({"throttling": HOT})
     taken_s, heat = _seconds(speed, 50 * (LN2 + np.log(1.5)))
-    assert (taken_s, heat) == (pytest.approx(100 * LN2), pytest.approx(0.5))
+    assert (taken_s, heat) == pytest.approx((100 * LN2, 0.5))
 
 
 def test_up_to_the_onset_work_takes_its_nominal_seconds() -> None:
@@ -74,12 +74,12 @@ def test_up_to_the_onset_work_takes_its_nominal_seconds() -> None:
     speed = _speed({"throttling": LATE})
     assert _seconds(speed, 60.0)[0] == 60
     done_s = 100 * LN2 + 100 / 3 * (LN2 + np.log((3 - 2 / 2) / 1))
-    assert _seconds(speed, done_s) == (pytest.approx(200 * LN2), pytest.approx(0.75))
+    assert _seconds(speed, done_s) == pytest.approx((200 * LN2, 0.75))
 
 
 @pytest.mark.parametrize(("throttling", "slowdown"), [(HOT, 2), (LATE, 3)])
 def test_a_hot_device_is_slower_by_the_slowdown(throttling: dict[str, Any], slowdown: int) -> None:
-    assert _seconds(_speed({"throttling": throttling}), 7.0, heat=1.0) == (pytest.approx(7 * slowdown), 1)
+    assert _seconds(_speed({"throttling": throttling}), 7.0, heat=1.0) == pytest.approx((7 * slowdown, 1))
 
 
 def test_heat_decays_while_the_device_idles_and_builds_up_while_it_works() -> None:
@@ -93,7 +93,7 @@ def test_work_in_two_parts_takes_as_long_as_in_one() -> None:
     whole_s, heat = _seconds(speed, 300.0, start_s=17.0)
     first_s, warm = _seconds(speed, 120.0, start_s=17.0)
     second_s, hot = _seconds(speed, 180.0, start_s=17.0 + first_s, heat=warm)
-    assert (first_s + second_s, hot) == (pytest.approx(whole_s), pytest.approx(heat))
+    assert (first_s + second_s, hot) == pytest.approx((whole_s, heat))
 
 
 def test_a_board_without_a_fan_throttles_as_its_profile_says() -> None:
