@@ -178,6 +178,7 @@ class Run:
     tables: Tables
     learner: FixedWorkload
     server: Server
+    simulation: Simulation
 
     def visits(self, *columns: str) -> list[tuple[Any, ...]]:
         """These columns of the dispatch table, a tuple per visit."""
@@ -224,4 +225,4 @@ def simulate(
     )
     simulation = Simulation(server, cost, observer, stays=stays, routes=routes, mishaps=mishaps)
     reason = simulation.run()
-    return Run(reason, server.finish(), learner, server)
+    return Run(reason, server.finish(), learner, server, simulation)

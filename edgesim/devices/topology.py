@@ -49,11 +49,12 @@ class Topology:
 
     Attributes:
         capacities_bps: of each link, read-only, [links].
-        multicast: whether the server sends a part that several devices need once.
+        multicast_link: the link that the server sends parts over once which several devices need; such
+            downloads cross it as one. Null if the server does not, or has no limit.
     """
 
     capacities_bps: NDArray[np.float64]
-    multicast: bool
+    multicast_link: int | None
     _blocks: tuple[_Block, ...]
 
     @classmethod
@@ -62,14 +63,17 @@ class Topology:
         blocks = tuple(_blocks(groups, server))
         capacities_bps = np.repeat([block.capacity_bps for block in blocks], [len(block) for block in blocks])
         capacities_bps.flags.writeable = False
-        return cls(capacities_bps, server.multicast, blocks)
+        multicast_link = 0 if server.multicast and server.uplink is not None else None
+        return cls(capacities_bps, multicast_link, blocks)
 
     def route(self, direction: Direction, device: int) -> tuple[int, ...]:
         """The shared links that a transfer of this device crosses; a download goes `down`."""
         return tuple(
             block.first_link + (device - block.begin) // block.devices
             for block in self._blocks
-            if block.direction == direction and block.begin <= device < block.end
+            if block.direction == direction
+            and block.begin <= device < block.end
+            and block.first_link != self.multicast_link
         )
 
     def is_shared(self, direction: Direction, device: int) -> bool:

@@ -27,7 +27,8 @@ from edgesim.server.server import Server
 from edgesim.simulation.clock import TURN_OF, Clock, Turn
 from edgesim.simulation.links import FluidLinks
 from edgesim.simulation.outages import OutageWatch
-from edgesim.simulation.stages import StagedVisit, Stages, staged
+from edgesim.simulation.staged import StagedVisit, staged
+from edgesim.simulation.stages import Stages
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
 from edgesim.simulation.visits import DirectVisit, Ending, Visit, known
 from edgesim.simulation.warmth import Warmth
@@ -110,7 +111,7 @@ class Simulation:
         self._in_flight: dict[int, Visit] = {}
         self._reason: str | None = None
         self._warmth = Warmth(cost.speed, server.view.devices)
-        self.links = FluidLinks(routes.capacities_bps)
+        self.links = FluidLinks([float(bps) for bps in routes.capacities_bps])
         self._stages = Stages(
             self._clock,
             cost.speed,
@@ -170,13 +171,13 @@ class Simulation:
             chosen = demands.rows(direct)
             self._start_direct(some, chosen, failure_s[direct], corrupted[direct])
         rows = np.flatnonzero(by_stages).tolist()
-        for visit in staged(orders, demands, rows, self._cost.basis, failure_s, corrupted, self._stages):
-            self._in_flight[visit.order.dispatch] = visit
-            self._stages.begin(visit)
+        begun = staged(orders, demands, rows, self._cost.basis, failure_s, corrupted, self._stages)
+        self._in_flight.update((visit.order.dispatch, visit) for visit in begun)
+        self._stages.begin(begun, [workloads[row] for row in rows])
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
-        if self._mishaps.faults.interrupt:
+        if self._mishaps.faults.interrupt or self._routes.multicast_link is not None:
             return np.ones(len(devices), dtype=bool)
         chosen = self._stays.pauses(devices)
         if len(self._routes.capacities_bps):

@@ -62,4 +62,4 @@ class OutageWatch:
         down = frozenset(n for n, breaks in enumerate(self._faults.links) if breaks.active(now_s))
         group = self._group
         stands: Callable[[int], bool] = lambda device: everybody or int(group[device]) in down  # noqa: E731
-        self._stages.stand(stands)
+        self._stages.stand(stands, everybody)

@@ -8,104 +8,23 @@ that leaves loses its visit, or pauses it and goes on when it is back. In an out
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum, auto
 from math import inf
 from typing import cast
 
 import numpy as np
 import simpy
-from numpy.typing import NDArray
 
-from edgesim.devices.cost import Demands
-from edgesim.devices.network import Direction
 from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
-from edgesim.learner import Order
-from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
+from edgesim.learner import Workload
+from edgesim.server.events import Arrived, Lost, Outcome
 from edgesim.simulation.clock import Clock, Turn
 from edgesim.simulation.links import FluidLinks
+from edgesim.simulation.multicast import Multicast
+from edgesim.simulation.staged import Stage, StagedVisit, State
 from edgesim.simulation.surroundings import Routes, Stays
-from edgesim.simulation.visits import Ending, known
+from edgesim.simulation.visits import Ending
 from edgesim.simulation.warmth import Warmth
-
-
-class Stage(IntEnum):
-    """What a visit is at; the names of its phases in order."""
-
-    DOWNLOAD = 0
-    COMPUTE = 1
-    UPLOAD = 2
-
-
-class _State(Enum):
-    RUNNING = auto()
-    STALLED = auto()  # the transfer stands still, and the device waits for it
-    PAUSED = auto()  # the device is away
-    OVER = auto()
-
-
-@dataclass(slots=True, eq=False)
-class StagedVisit:
-    """A visit and how far it is.
-
-    Attributes:
-        order: what was asked for.
-        latency_s: delay before each transfer.
-        bits: of the download and the upload, at the places of their stages.
-        bps: rate of the device's own link in either direction.
-        nominal_s: seconds of the training at full speed.
-        fits: whether the device has the memory for it.
-        watts: power in each stage.
-        basis: how its seconds are known.
-        failure_s: seconds of work after which it fails; infinite where it does not.
-        corrupted: whether its update arrives corrupted.
-    """
-
-    order: Order
-    latency_s: float
-    bits: tuple[float, float, float]
-    bps: tuple[float, float, float]
-    nominal_s: float
-    fits: bool
-    watts: tuple[float, float, float]
-    basis: str
-    failure_s: float
-    corrupted: bool
-    owner: Stages
-    stage: Stage = Stage.DOWNLOAD
-    state: _State = _State.RUNNING
-    delay_s: float = 0.0  # what is left of the stage: first the delay, then bits or nominal seconds
-    left: float = 0.0
-    since_s: float = 0.0  # since when it runs, stalls or pauses without a change
-    stretch_s: float = 0.0  # since when the device is present
-    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    paused_s: float = 0.0
-    ticket: int = 0  # whatever was scheduled with an older one is void
-    stay: int = 0  # the same for what cuts off a device's stay
-
-    @property
-    def direction(self) -> Direction:
-        """Of the transfer that the visit is at."""
-        return "down" if self.stage is Stage.DOWNLOAD else "up"
-
-    def enter(self, stage: Stage) -> None:
-        """Begin a stage."""
-        self.stage = stage
-        transfers = stage is not Stage.COMPUTE
-        self.delay_s = self.latency_s if transfers else 0.0
-        self.left = self.bits[stage] if transfers else self.nominal_s
-
-    def report_until(self, now_s: float) -> VisitReport:  # noqa: ARG002  (the owner has the clock)
-        """What the visit has taken so far; it is carried on no further."""
-        self.owner.halt(self)
-        return self.report(self.stage)
-
-    def report(self, done: int) -> VisitReport:
-        """What the visit has taken, of which so many stages are completed."""
-        phases = [seconds if stage < done else None for stage, seconds in enumerate(self.seconds)]
-        energy_j = sum(s * w for s, w in zip(self.seconds, self.watts, strict=True) if s)
-        return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
 
 
 class Stages:
@@ -145,50 +64,62 @@ class Stages:
         self._links = links
         self._routes = routes
         self._tell = tell
+        self._multicast = Multicast(clock, links, routes, self._heard)
         self._visits: dict[int, StagedVisit] = {}
         self._flows: dict[int, StagedVisit] = {}
         self._standing: Callable[[int], bool] = lambda device: False  # noqa: ARG005
         self.unsettled = False
         self._link_call = 0
 
-    def begin(self, visit: StagedVisit) -> None:
-        """Send a visit out now."""
-        self._visits[visit.order.dispatch] = visit
-        visit.enter(Stage.DOWNLOAD)
-        self._arrive(visit)
-        self._run(visit)
+    def begin(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
+        """Send a batch of visits out now."""
+        self._multicast.send(visits, workloads)
+        self.unsettled = True
+        for visit in visits:
+            self._visits[visit.order.dispatch] = visit
+            visit.enter(Stage.DOWNLOAD)
+            self._arrive(visit)
+            self._run(visit)
 
     def halt(self, visit: StagedVisit) -> None:
         """Stop a visit for good, and write down how far it has come."""
-        self._stop(visit, _State.OVER)
+        self._stop(visit, State.OVER)
         visit.stay += 1
         self._visits.pop(visit.order.dispatch, None)
 
-    def stand(self, standing: Callable[[int], bool]) -> None:
-        """From now on the transfers of these devices stand still, and those of all others go on."""
+    def stand(self, standing: Callable[[int], bool], server: bool) -> None:
+        """From now on the transfers of these devices stand still, and those of all others go on.
+
+        Args:
+            standing: whether those of a device do.
+            server: whether the server sends nothing at all.
+        """
         self._standing = standing
+        self._multicast.stand(server)
+        self.unsettled = True
         for visit in tuple(self._visits.values()):
-            if visit.stage is Stage.COMPUTE or visit.state not in (_State.RUNNING, _State.STALLED):
+            if visit.stage is Stage.COMPUTE or visit.state not in (State.RUNNING, State.STALLED):
                 continue
-            if standing(visit.order.device) != (visit.state is _State.STALLED):
-                self._stop(visit, _State.STALLED)
+            if standing(visit.order.device) != (visit.state is State.STALLED):
+                self._stop(visit, State.STALLED)
                 self._run(visit)
 
     def lose_transfers(self) -> None:
         """Whatever is on its way between server and devices is lost."""
+        self._multicast.lose()
         for visit in tuple(self._visits.values()):
-            if visit.stage is not Stage.COMPUTE and visit.state is not _State.OVER:
+            if visit.stage is not Stage.COMPUTE and visit.state is not State.OVER:
                 self._drop(visit)
 
-    def _stop(self, visit: StagedVisit, state: _State) -> None:
+    def _stop(self, visit: StagedVisit, state: State) -> None:
         """Stop a visit where it is, for now."""
         now_s = self._clock.now
         spent_s = now_s - visit.since_s
-        if visit.state is _State.PAUSED:
+        if visit.state is State.PAUSED:
             visit.paused_s += spent_s
-        elif visit.state is not _State.OVER:
+        elif visit.state is not State.OVER:
             visit.seconds[visit.stage] += spent_s
-            if visit.state is _State.RUNNING:
+            if visit.state is State.RUNNING:
                 self._progress(visit, spent_s)
         visit.state, visit.since_s = state, now_s
         visit.ticket += 1
@@ -230,12 +161,12 @@ class Stages:
 
     def _run(self, visit: StagedVisit) -> None:
         """Carry on with the stage that the visit is at."""
-        visit.state, visit.since_s = _State.RUNNING, self._clock.now
+        visit.state, visit.since_s = State.RUNNING, self._clock.now
         visit.ticket += 1
         if visit.stage is Stage.COMPUTE:
             self._call(visit, self._training_s(visit))
         elif self._standing(visit.order.device):
-            visit.state = _State.STALLED
+            visit.state = State.STALLED
         elif visit.delay_s:
             self._call(visit, visit.delay_s)
         else:
@@ -310,10 +241,20 @@ class Stages:
             return
         self._stage_over(visit)
 
+    def _heard(self, visit: StagedVisit) -> None:
+        """A multicast has sent the last part of a visit's download."""
+        visit.stream = None
+        if visit.state is State.LISTENING:
+            visit.seconds[Stage.DOWNLOAD] += self._clock.now - visit.since_s
+            self._stage_over(visit)
+
     def _stage_over(self, visit: StagedVisit) -> None:
         visit.since_s = self._clock.now
         visit.ticket += 1
-        if visit.stage is Stage.DOWNLOAD and not visit.fits:
+        visit.left = 0.0
+        if visit.stage is Stage.DOWNLOAD and visit.stream is not None:
+            visit.state = State.LISTENING
+        elif visit.stage is Stage.DOWNLOAD and not visit.fits:
             self._finish(visit, Lost(visit.order.dispatch, Outcome.OUT_OF_MEMORY, visit.report(1)))
         elif visit.stage is not Stage.UPLOAD:
             visit.enter(Stage(visit.stage + 1))
@@ -325,7 +266,7 @@ class Stages:
 
     def _finish(self, visit: StagedVisit, ending: Ending) -> None:
         """Report at the turn of reports, so that those of one instant come in dispatch order."""
-        visit.state = _State.OVER
+        visit.state = State.OVER
         visit.stay += 1
         del self._visits[visit.order.dispatch]
         value = (visit, visit.ticket, ending)
@@ -355,7 +296,7 @@ class Stages:
         if back_s == inf:
             self._drop(visit)
             return
-        self._stop(visit, _State.PAUSED)
+        self._stop(visit, State.PAUSED)
         visit.stay += 1
         value = (visit, visit.stay)
         self._clock.call_at(back_s, Turn.LEAVE, visit.order.dispatch, self._on_return, value)
@@ -385,42 +326,13 @@ class Stages:
     def _on_links(self, event: simpy.Event) -> None:
         if event.value == self._link_call:
             for flow in self._links.advance(self._clock.now):
-                self._part_over(self._flows.pop(flow))
+                if flow < 0:
+                    self._multicast.sent(flow)
+                else:
+                    self._part_over(self._flows.pop(flow))
             self.unsettled = True
 
 
 def _flow(visit: StagedVisit) -> int:
     """Number of the flow of a visit's present transfer."""
     return 2 * visit.order.dispatch + (visit.stage is Stage.UPLOAD)
-
-
-def staged(
-    orders: Sequence[Order],
-    demands: Demands,
-    rows: Sequence[int],
-    basis: Callable[[int], str],
-    failure_s: NDArray[np.float64],
-    corrupted: NDArray[np.bool_],
-    owner: Stages,
-) -> list[StagedVisit]:
-    """The visits of these rows of a batch."""
-    return [
-        StagedVisit(
-            order=orders[row],
-            latency_s=float(demands.latency_s[row]),
-            bits=(float(demands.bits_down[row]), 0.0, float(demands.bits_up[row])),
-            bps=(float(demands.down_bps[row]), 0.0, float(demands.up_bps[row])),
-            nominal_s=float(demands.nominal_s[row]),
-            fits=bool(demands.fits[row]),
-            watts=(
-                float(demands.transfer_w[row]),
-                float(demands.compute_w[row]),
-                float(demands.transfer_w[row]),
-            ),
-            basis=basis(orders[row].device),
-            failure_s=float(failure_s[row]),
-            corrupted=bool(corrupted[row]),
-            owner=owner,
-        )
-        for row in rows
-    ]

@@ -94,8 +94,8 @@ class Routes(Protocol):
         ...
 
     @property
-    def multicast(self) -> bool:
-        """Whether the server sends a part that several devices need once."""
+    def multicast_link(self) -> int | None:
+        """The link that the server sends parts over once which several devices need; null if it does not."""
         ...
 
     def route(self, direction: Direction, device: int) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ class Calm:
     """Everybody stays and nothing goes wrong."""
 
     always = True
-    multicast = False
+    multicast_link = None
     capacities_bps: tuple[float, ...] = ()
 
     @property

@@ -27,16 +27,22 @@ def test_without_limits_nothing_is_shared() -> None:
     assert links(found) == []
     assert found.route("down", 2) == ()
     assert not found.is_shared("up", 0)
-    assert not found.multicast
+    assert found.multicast_link is None
 
 
 def test_the_servers_uplink_carries_the_downloads() -> None:
-    found = topology({"count": 3}, uplink="1 Gbit/s", multicast=True)
+    found = topology({"count": 3}, uplink="1 Gbit/s")
     assert links(found) == [("server uplink", 1e9)]
     assert [found.route("down", device) for device in range(3)] == [(0,)] * 3
     assert found.is_shared("down", 1)
     assert not found.is_shared("up", 1)
-    assert found.multicast
+
+
+def test_with_multicast_the_downloads_of_a_batch_cross_it_as_one() -> None:
+    found = topology({"count": 3}, uplink="1 Gbit/s", downlink="1 Gbit/s", multicast=True)
+    assert found.multicast_link == 0
+    assert (found.route("down", 1), found.route("up", 1)) == ((), (1,))
+    assert topology({"count": 3}, multicast=True).multicast_link is None
 
 
 def test_cells_take_the_devices_of_their_entry_in_order() -> None:

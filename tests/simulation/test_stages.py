@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edgesim.devices.network import Direction
+from edgesim.devices.outages import Listed, Outage, Outages
 from edgesim.selection.all import All
 from edgesim.server.policy import Cancel, Dispatch, Timer
-from edgesim.devices.network import Direction
 from edgesim.simulation.surroundings import Calm
 from tests.fakes import Script, TabledCost, simulate
 
@@ -193,3 +194,60 @@ def test_where_nothing_is_in_the_way_stages_take_what_whole_visits_take(
     assert direct.tables == by_stages.tables
     wide = simulate(cost, devices=len(table), selector=All(), routes=Server(1e9, 1e9), rounds=rounds)
     assert wide.column("finished_s") == pytest.approx(direct.column("finished_s"), abs=1e-9)
+
+
+@dataclass
+class Broken(Calm):
+    """The server restarts, its links are down, those of the devices of entry 0 are down."""
+
+    server: Outages = field(default_factory=Outages)
+    server_links: Outages = field(default_factory=Outages)
+    of_entry_0: Outages = field(default_factory=Outages)
+    interrupt: bool = True
+
+    @property
+    def links(self) -> tuple[Outages, ...]:
+        return (self.of_entry_0, Outages())
+
+    @property
+    def faults(self) -> Broken:
+        return self
+
+
+def down(*windows: tuple[float, float]) -> Outages:
+    return Outages(tuple(Outage(Listed((begin,)), end - begin) for begin, end in windows))
+
+
+def test_while_a_link_is_down_transfers_stand_still_and_training_goes_on() -> None:
+    run = simulate(
+        COST, devices=2, selector=All(), mishaps=Broken(of_entry_0=down((0.5, 1.5), (2, 3), (6, 9)))
+    )
+    # Device 0: half of the download, an outage of 1 s, the other half; training through the next outage; its
+    # upload begins at 6 s and waits for three.
+    assert run.visits(*TIMES) == [
+        (2.0, 4.0, 4.0, 0.0, 10.0, "aggregated"),
+        (1.0, 4.0, 1.0, 0.0, 6.0, "aggregated"),
+    ]
+
+
+def test_while_the_servers_links_are_down_nobody_transfers() -> None:
+    run = simulate(COST, devices=2, selector=All(), mishaps=Broken(server_links=down((5.5, 7))))
+    assert run.column("upload_s") == [2.5, 2.5]
+
+
+def test_a_restart_loses_what_is_on_its_way_and_lets_the_rest_wait() -> None:
+    cost = TabledCost(lambda device, visit: (1.0 + device, 4.0, 1.0))  # noqa: ARG005
+    run = simulate(cost, devices=2, selector=All(), mishaps=Broken(server=down((1.5, 8))))
+    # Device 0 trains by 1.5 s and delivers at 9 s; the download of device 1 is lost.
+    assert run.visits(*TIMES) == [
+        (1.0, 4.0, 4.0, 0.0, 9.0, "aggregated"),
+        (None, None, None, 0.0, 1.5, "dropped"),
+    ]
+
+
+def test_what_stands_still_on_a_shared_link_leaves_it_to_the_others() -> None:
+    cost = TabledCost(lambda device, visit: (2.0, 1.0, 0.0))  # noqa: ARG005
+    broken = Broken(of_entry_0=down((1, 5)))
+    run = simulate(cost, devices=2, selector=All(), routes=Server(1.0, 1.0), mishaps=broken)
+    # Half a bit each by 1 s. Device 1 has the link alone until 2.5 s; device 0 from 5 s to 6.5 s.
+    assert run.column("finished_s") == [7.5, 3.5]

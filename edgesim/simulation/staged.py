@@ -1,0 +1,135 @@
+"""One visit that is carried out stage by stage, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, auto
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgesim.devices.cost import Demands
+from edgesim.devices.network import Direction
+from edgesim.learner import Order
+from edgesim.server.events import VisitReport
+from edgesim.simulation.visits import known
+
+if TYPE_CHECKING:
+    from edgesim.simulation.multicast import Stream
+    from edgesim.simulation.stages import Stages
+
+
+class Stage(IntEnum):
+    """What a visit is at; the names of its phases in order."""
+
+    DOWNLOAD = 0
+    COMPUTE = 1
+    UPLOAD = 2
+
+
+class State(Enum):
+    """What a visit does at its stage."""
+
+    RUNNING = auto()
+    STALLED = auto()  # the transfer stands still
+    LISTENING = auto()  # for what is left of a multicast
+    PAUSED = auto()  # the device is away
+    OVER = auto()
+
+
+@dataclass(slots=True, eq=False)
+class StagedVisit:
+    """A visit and how far it is.
+
+    Attributes:
+        order: what was asked for.
+        latency_s: delay before each transfer.
+        bits: of the download and the upload, at the places of their stages.
+        bps: rate of the device's own link in either direction.
+        nominal_s: seconds of the training at full speed.
+        fits: whether the device has the memory for it.
+        watts: power in each stage.
+        basis: how its seconds are known.
+        failure_s: seconds of work after which it fails; infinite where it does not.
+        corrupted: whether its update arrives corrupted.
+    """
+
+    order: Order
+    latency_s: float
+    bits: tuple[float, float, float]
+    bps: tuple[float, float, float]
+    nominal_s: float
+    fits: bool
+    watts: tuple[float, float, float]
+    basis: str
+    failure_s: float
+    corrupted: bool
+    owner: Stages
+    stage: Stage = Stage.DOWNLOAD
+    state: State = State.RUNNING
+    delay_s: float = 0.0  # what is left of the stage: first the delay, then bits or nominal seconds
+    left: float = 0.0
+    since_s: float = 0.0  # since when it runs, stalls or pauses without a change
+    stretch_s: float = 0.0  # since when the device is present
+    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    paused_s: float = 0.0
+    ticket: int = 0  # whatever was scheduled with an older one is void
+    stay: int = 0  # the same for what cuts off a device's stay
+    stream: Stream | None = None  # that its download comes from
+
+    @property
+    def direction(self) -> Direction:
+        """Of the transfer that the visit is at."""
+        return "down" if self.stage is Stage.DOWNLOAD else "up"
+
+    def enter(self, stage: Stage) -> None:
+        """Begin a stage."""
+        self.stage = stage
+        transfers = stage is not Stage.COMPUTE
+        self.delay_s = self.latency_s if transfers else 0.0
+        self.left = self.bits[stage] if transfers else self.nominal_s
+
+    def report_until(self, now_s: float) -> VisitReport:  # noqa: ARG002  (the owner has the clock)
+        """What the visit has taken so far; it is carried on no further."""
+        self.owner.halt(self)
+        return self.report(self.stage)
+
+    def report(self, done: int) -> VisitReport:
+        """What the visit has taken, of which so many stages are completed."""
+        phases = [seconds if stage < done else None for stage, seconds in enumerate(self.seconds)]
+        energy_j = sum(s * w for s, w in zip(self.seconds, self.watts, strict=True) if s)
+        return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
+
+
+def staged(
+    orders: Sequence[Order],
+    demands: Demands,
+    rows: Sequence[int],
+    basis: Callable[[int], str],
+    failure_s: NDArray[np.float64],
+    corrupted: NDArray[np.bool_],
+    owner: Stages,
+) -> list[StagedVisit]:
+    """The visits of these rows of a batch, not begun."""
+    return [
+        StagedVisit(
+            order=orders[row],
+            latency_s=float(demands.latency_s[row]),
+            bits=(float(demands.bits_down[row]), 0.0, float(demands.bits_up[row])),
+            bps=(float(demands.down_bps[row]), 0.0, float(demands.up_bps[row])),
+            nominal_s=float(demands.nominal_s[row]),
+            fits=bool(demands.fits[row]),
+            watts=(
+                float(demands.transfer_w[row]),
+                float(demands.compute_w[row]),
+                float(demands.transfer_w[row]),
+            ),
+            basis=basis(orders[row].device),
+            failure_s=float(failure_s[row]),
+            corrupted=bool(corrupted[row]),
+            owner=owner,
+        )
+        for row in rows
+    ]
