@@ -10,6 +10,27 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Some devices of a fleet.
+
+    Attributes:
+        devices: their numbers, ascending.
+        mask: whether each device of the fleet is one of them, [n].
+    """
+
+    devices: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> Self:
+        """Those that this mask marks."""
+        return cls(np.flatnonzero(mask), mask)
+
+    def __len__(self) -> int:
+        return len(self.devices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Roster:
     """Standing facts of the fleet, as columns [n]; device i is entry i of each.
 

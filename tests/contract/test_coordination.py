@@ -25,7 +25,7 @@ quarters = st.integers(0, 16).map(lambda n: n / 4)
 def fleets(draw: st.DrawFn) -> dict[str, Any]:
     devices = draw(st.integers(1, 8))
     table = draw(st.lists(st.tuples(quarters, quarters, quarters), min_size=devices, max_size=devices))
-    too_small = draw(st.frozensets(st.integers(0, devices - 1)))
+    too_small = draw(st.frozensets(st.integers(1, devices - 1))) if devices > 1 else frozenset()
     cost = TabledCost(
         lambda device, visit: (table[device][0], table[device][1] + visit % 3, table[device][2]), too_small
     )
