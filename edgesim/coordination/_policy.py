@@ -39,7 +39,7 @@ class CoordinationPolicy(ABC):
 
     @property
     def keeps_latest(self) -> bool:
-        """Whether each aggregation counts the latest update of every device, not of those that arrived alone."""
+        """Whether an aggregation counts the latest update of every device, not arrivals alone."""
         return False
 
     @abstractmethod

@@ -26,10 +26,13 @@ def fleets(draw: st.DrawFn) -> dict[str, Any]:
     devices = draw(st.integers(1, 8))
     table = draw(st.lists(st.tuples(quarters, quarters, quarters), min_size=devices, max_size=devices))
     too_small = draw(st.frozensets(st.integers(1, devices - 1))) if devices > 1 else frozenset()
-    cost = TabledCost(
-        lambda device, visit: (table[device][0], table[device][1] + visit % 3, table[device][2]), too_small
-    )
-    return {"cost": cost, "devices": devices, "seed": draw(st.integers(0, 99))}
+
+    def seconds(device: int, visit: int) -> tuple[float, float, float]:
+        download_s, compute_s, upload_s = table[device]
+        patience_s = 4.0 if device in too_small else 0.0  # else a hundred losses precede the first arrival
+        return download_s + patience_s, compute_s + visit % 3, upload_s
+
+    return {"cost": TabledCost(seconds, too_small), "devices": devices, "seed": draw(st.integers(0, 99))}
 
 
 def simulated(policy: CoordinationPolicy, fleet: dict[str, Any], **stop: Any) -> Run:
