@@ -65,8 +65,12 @@ class Parts:
     def roster(self) -> Roster:
         """Standing facts of the fleet."""
         books = self.ledger
-        expected_s = expected_visits_s(self.cost, books.samples, books.capacity, partial(_workload_of, books))
-        return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s)
+        largest = np.full_like(books.capacity, books.strategy.ladder(self.structure)[-1])
+        expected_s, full_s = (
+            expected_visits_s(self.cost, books.samples, capacity, partial(_workload_of, books))
+            for capacity in (books.capacity, largest)
+        )
+        return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s, full_s)
 
     @property
     def fleet(self) -> Fleet:

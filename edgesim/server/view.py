@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgesim.learner import Learner
 from edgesim.rng import Streams
-from edgesim.server.draw import draw_distinct
+from edgesim.server.draw import draw_distinct, draw_in_proportion
 from edgesim.server.events import Tag
-from edgesim.server.roster import Presence, Roster, Subset
+from edgesim.server.roster import Presence, Roster, Subset, samples_up_to
 from edgesim.server.rows import DispatchRows
 from edgesim.server.visits import Visits
 
@@ -212,6 +212,16 @@ class View:
 
         size = self.devices if among is None else len(among)
         return draw_distinct(self._streams, (*self._moment, *key), min(k, self.idle), size, accepted)
+
+    def draw_by_samples(self, k: int) -> list[int]:
+        """Up to `k` distinct devices that are idle and present, one after the other in proportion to samples.
+
+        The same ones until something is dispatched or decided.
+        """
+        samples = self.roster.samples
+        return draw_in_proportion(
+            self._streams, self._moment, k, samples, samples_up_to(self.roster), self.free
+        )
 
     def uniform(self, purpose: str, numbers: ArrayLike = 0) -> NDArray[np.float64]:
         """A random number strictly between 0 and 1 for each of these numbers (of devices, say).
