@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgesim import composition
 from edgesim.capacity import capacities, expected_visits_s, misfits
 from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import Pool, deal
@@ -106,7 +107,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
+    notes = (*composition.notes(scenario.choices), *dealt.notes, *misfit_notes, *_untrained(ledger))
     return Parts(scenario, data, pool, held_back, shards, network, structure, cost, ledger, notes)
 
 

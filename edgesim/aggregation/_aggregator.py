@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgesim.registry import component
 
@@ -43,9 +43,19 @@ class Update:
 class Aggregator:
     """The four primitives of algorithms 1.6 share their parameters.
 
+    Claims:
+        one_at_a_time: it is meant for policies that merge each update alone.
+        needs_base: it measures an update against the version that was downloaded, so that `Update.base` has
+            to be given, and an update may be merged once only.
+        disjoint: no two updates of an aggregation may train the same coordinate.
+
     Attributes:
         weights: `samples` weighs a client by its samples, `equal` counts each client once.
     """
+
+    one_at_a_time: ClassVar[bool] = False
+    needs_base: ClassVar[bool] = False
+    disjoint: ClassVar[bool] = False
 
     weights: Literal["samples", "equal"] = "samples"
 

@@ -52,7 +52,7 @@ class Tiered(CoordinationPolicy):
     `adaptive` begins with equal probabilities. Every `interval` rounds, where the loss of the tier at work
     has not fallen since the check before, the n tiers that have credits are ranked by loss, the highest first
     and those that are not known before it: the i-th gets (n - i + 1) / (n (n + 1) / 2). The others never
-    change: `uniform`, `fast` and `slow` (always the first or the last tier), or a list with a weight per tier.
+    change: `uniform`, `fast` and `slow` (the first or the last tier), or a list of a weight per tier.
 
     Tiers without credits, or of which nobody is present, are left out of a draw. Where no tier that may be
     drawn has credits left the run ends.

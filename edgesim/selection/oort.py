@@ -7,7 +7,7 @@
     t_i     seconds of that visit
     T       preferred duration, `T_pref` in 3.15: a percentile of the t_i that the pacer moves
 
-A device reports the mean of its sample losses and not that of their squares: |B_i| times the mean, which is at
+A device reports the mean of its sample losses, not that of their squares: |B_i| times the mean, which is at
 most U_i, stands in for U_i. Over-commitment (1.1 in the paper) is a matter of the coordination (`deadline`).
 """
 
