@@ -1,7 +1,7 @@
-"""Which choices of a scenario make sense together: the table of algorithms.md section 4 as rules about claims.
+"""Which choices of a scenario make sense together (the table of algorithms.md section 4).
 
-A rule names no method, policy or aggregation but what their classes claim, so that a new one states its claims
-and finds its place.
+A rule asks for no method, policy or aggregation by name but for what their classes claim, so that a new one
+states its claims and finds its place.
 """
 
 from __future__ import annotations
@@ -78,20 +78,20 @@ SENSELESS = (
     Rule(
         lambda c: c.coordination.merges_one and not (c.aggregation.one_at_a_time or c.aggregation.needs_base),
         "aggregation",
-        "{aggregation} averages, and of the one update that {coordination} merges the average is that update: "
-        "each arrival would take the model's place; use mix (with mixing: 1 if that is meant) or delta",
+        "{aggregation} averages, and {coordination} merges one update at a time: each would take the model's "
+        "place; use mix (with mixing: 1 if that is meant) or delta",
     ),
     Rule(
         lambda c: c.coordination.keeps_latest and c.aggregation.needs_base,
         "aggregation",
-        "{aggregation} adds what an update changed, and {coordination} with buffer_mode: all_latest would add it "
-        "again in every round; use buffer_mode: arrivals, or {own}",
+        "{aggregation} adds what an update changed, and {coordination} with buffer_mode: all_latest would add "
+        "it again in every round; use buffer_mode: arrivals, or {own}",
     ),
     Rule(
         lambda c: c.submodel.disjoint and not c.coordination.whole_rounds,
         "coordination",
-        "{submodel} cuts the model into parts, one for each device of a round, and {coordination} does not wait "
-        "for all of them: the rest would be holes; use synchronous",
+        "{submodel} cuts the model into parts, one for each device of a round, and {coordination} does not "
+        "wait for all of them: the rest would be holes; use synchronous",
     ),
     Rule(
         lambda c: c.aggregation.disjoint and not c.submodel.disjoint,
@@ -117,18 +117,18 @@ CARE = (
     Rule(
         lambda c: c.submodel.partial and c.coordination.merges_one and c.aggregation.one_at_a_time,
         "aggregation",
-        "{aggregation} with {submodel}: each update moves only what it trained, so that what few devices train "
-        "falls behind",
+        "{aggregation} with {submodel}: each update moves only what it trained, so that what few devices "
+        "train falls behind",
     ),
     Rule(
         lambda c: c.submodel.exact_coverage and not c.coordination.whole_rounds,
         "coordination",
-        "{coordination} with {submodel}: updates that do not count break its equal coverage of all coordinates",
+        "{coordination} with {submodel}: updates that do not count break its equal coverage of the model",
     ),
     Rule(
         lambda c: (c.number("clients_per_round") or 0) * (c.number("tiers") or 1) > c.devices,
         "coordination.clients_per_round",
-        "{coordination}: the tiers have fewer devices than a round asks for; a round sends out its whole tier",
+        "{coordination}: tiers have fewer devices than a round asks for; a round sends out its whole tier",
     ),
 )
 
