@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from edgesim import registry
-from edgesim.aggregation._aggregator import Aggregator
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Learner
 from edgesim.parts import Parts
@@ -211,7 +210,7 @@ def federation(parts: Parts) -> Federation:
     return Federation(
         ledger=parts.ledger.fresh(),
         trainer=trainer,
-        aggregator=_aggregator(scenario),
+        aggregator=scenario.aggregator,
         evaluators=_evaluators(parts, splits, pool),
         shards=parts.shards,
         streams=streams,
@@ -239,16 +238,6 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
         prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration)
         for prefix, samples in splits.items()
     }
-
-
-def _aggregator(scenario: Scenario) -> Aggregator:
-    """The scenario's aggregation, or the policy's, or the sub-model's own."""
-    if scenario.aggregation is not None:
-        return scenario.aggregation
-    strategy = scenario.submodel
-    name = scenario.coordination.aggregation or strategy.aggregation
-    made: Aggregator = registry.builtin("aggregation", name)(weights=strategy.client_weights)
-    return made
 
 
 def _placer(device: str, dtype: torch.dtype) -> Callable[[NDArray[Any], NDArray[Any]], Samples]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgesim import composition
 from edgesim.capacity import capacities, expected_visits_s, misfits
 from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import Pool, deal
@@ -66,8 +67,12 @@ class Parts:
     def roster(self) -> Roster:
         """Standing facts of the fleet."""
         books = self.ledger
-        expected_s = expected_visits_s(self.cost, books.samples, books.capacity, partial(_workload_of, books))
-        return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s)
+        largest = np.full_like(books.capacity, books.strategy.ladder(self.structure)[-1])
+        expected_s, full_s = (
+            expected_visits_s(self.cost, books.samples, capacity, partial(_workload_of, books))
+            for capacity in (books.capacity, largest)
+        )
+        return Roster(self.fleet.profiles, self.fleet.group, books.samples, expected_s, full_s)
 
     @property
     def cost(self) -> CostModel:
@@ -109,7 +114,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*dealt.notes, *misfit_notes, *_untrained(ledger))
+    notes = (*composition.notes(scenario.choices), *dealt.notes, *misfit_notes, *_untrained(ledger))
     return Parts(scenario, data, pool, held_back, shards, network, structure, world, ledger, notes)
 
 

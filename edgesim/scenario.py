@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, TypeAdapter
 
-from edgesim import yaml_source
+from edgesim import composition, yaml_source
 from edgesim.aggregation._aggregator import Aggregator
+from edgesim.composition import Choices
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
 from edgesim.devices.faults import Fault, misfits
@@ -21,7 +22,7 @@ from edgesim.devices.profile import Catalogue
 from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
 from edgesim.errors import InputError, Problem
 from edgesim.models._model import Model
-from edgesim.registry import in_room
+from edgesim.registry import builtin, in_room
 from edgesim.sections import Evaluate, ExecutionOptions, Section, Seed, Seeds, Stop, Training
 from edgesim.selection._selector import SelectionRule
 from edgesim.selection.uniform import Uniform
@@ -62,6 +63,26 @@ class Scenario(Section):
     def seeds(self) -> Seeds:
         """The seeds of both halves."""
         return self.seed if isinstance(self.seed, Seeds) else Seeds(learning=self.seed, timing=self.seed)
+
+    @property
+    def aggregator(self) -> Aggregator:
+        """How updates are merged: as the scenario says, else as the policy does, else as the sub-model."""
+        if self.aggregation is not None:
+            return self.aggregation
+        name = self.coordination.aggregation or self.submodel.aggregation
+        made: Aggregator = builtin("aggregation", name)(weights=self.submodel.client_weights)
+        return made
+
+    @property
+    def choices(self) -> Choices:
+        """What is to work together."""
+        return Choices(
+            self.submodel,
+            self.selection,
+            self.coordination,
+            self.aggregator,
+            tuple((group.device_type, group.count) for group in self.fleet),
+        )
 
     def to_yaml(self) -> str:
         """The scenario as YAML; reading it again gives an equal one."""
@@ -160,12 +181,9 @@ def schema() -> dict[str, Any]:
 
 def _across(scenario: Scenario) -> list[Problem]:
     """Problems that no single key shows."""
-    devices = sum(group.count for group in scenario.fleet)
-    problems = []
-    if devices > MAXIMUM_DEVICES:
-        problems.append(Problem(f"has {devices} devices; at most {MAXIMUM_DEVICES} are simulated", "fleet"))
-    wanted = getattr(scenario.coordination, "clients_per_round", 1)
-    if wanted > devices:
-        message = f"asks for {wanted} devices, but the fleet has {devices}"
-        problems.append(Problem(message, "coordination.clients_per_round"))
+    choices = scenario.choices
+    problems = composition.problems(choices)
+    if choices.devices > MAXIMUM_DEVICES:
+        message = f"has {choices.devices} devices; at most {MAXIMUM_DEVICES} are simulated"
+        problems.insert(0, Problem(message, "fleet"))
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,12 +49,15 @@ class FixedWorkload:
     Attributes:
         workload: what every visit costs.
         metrics: what `evaluate` answers, given the version; nothing where absent, as nothing is trained.
+        loss: the training loss of an aggregated visit.
         calls: how often each method was called.
     """
 
     workload: Workload = WORKLOAD
     metrics: Callable[[int], Mapping[str, float]] = lambda version: {}  # noqa: ARG005
+    loss: Callable[[Order], float | None] = lambda order: None  # noqa: ARG005
     calls: Counter[str] = field(default_factory=Counter)
+    orders: list[Order] = field(default_factory=list)
     version: int = 0
     open: dict[int, Order] = field(default_factory=dict)
     aggregated: list[int] = field(default_factory=list)
@@ -65,6 +69,7 @@ class FixedWorkload:
             assert order.dispatch == len(self.open) + len(self.aggregated) + len(self.released)
             assert order.version == self.version
             self.open[order.dispatch] = order
+            self.orders.append(order)
         return [self.workload] * len(orders)
 
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:
@@ -87,7 +92,7 @@ class FixedWorkload:
     def losses(self, dispatches: Sequence[int]) -> Sequence[float | None]:
         self.calls["losses"] += 1
         assert set(dispatches) <= set(self.aggregated), "losses of aggregated visits only"
-        return [None] * len(dispatches)
+        return [self.loss(self.orders[dispatch]) for dispatch in dispatches]
 
     def evaluate(self) -> Mapping[str, float]:
         self.calls["evaluate"] += 1
@@ -187,6 +192,32 @@ class Run:
     def column(self, name: str) -> list[Any]:
         """One column of the dispatch table."""
         return self.tables.dispatches[name]
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Device i is there for the first `on_s` of every `period_s` seconds, later by `delay_s[i]`.
+
+    Attributes:
+        delay_s: per device; infinite for one that is never there.
+    """
+
+    on_s: float
+    period_s: float
+    delay_s: Sequence[float]
+    always: ClassVar[bool] = False
+
+    def present(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.bool_]:
+        return self.next_s(devices, at_s) == at_s
+
+    def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
+        return np.array([self._next_s(self.delay_s[device], at_s) for device in devices.tolist()])
+
+    def _next_s(self, delay_s: float, at_s: float) -> float:
+        if math.isinf(delay_s):
+            return math.inf
+        since_s = (at_s - delay_s) % self.period_s
+        return at_s if since_s < self.on_s else at_s + self.period_s - since_s
 
 
 def one_entry_each(devices: int) -> Roster:

@@ -24,7 +24,7 @@ RESULTS = [{"results"}]
 TIMING = [{"devices"}, {"server"}, {"selection", "coordination"}, {"simulation"}]
 LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"training"}]
 BOTH = [
-    {"document", "sections", "progress", "interrupts"},
+    {"document", "sections", "progress", "interrupts", "composition"},
     {"scenario"},
     {"capacity", "validation"},
     {"parts"},

@@ -186,8 +186,8 @@ def test_evaluation_is_by_rounds_or_by_time(text: str, every: Every) -> None:
         ("synchronous", "deadline", "x.yaml:6: coordination.deadline: is missing, and it is required"),
         (
             "synchronous",
-            "asynchronus",
-            'x.yaml:6: coordination: no coordination "asynchronus"; did you mean "synch',
+            "synchronus",
+            'x.yaml:6: coordination: no coordination "synchronus"; did you mean "synchronous"?',
         ),
         ("{rounds: 3}", "{}", "x.yaml:9: stop: needs at least one of rounds, time, dispatches, target"),
         (

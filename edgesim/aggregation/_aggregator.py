@@ -66,6 +66,7 @@ class Aggregator:
         one_at_a_time: it is meant for policies that merge each update alone.
         needs_base: it measures an update against the version that was downloaded, so that `Update.base` has
             to be given, and an update may be merged once only.
+        disjoint: no two updates of an aggregation may train the same coordinate.
 
     Attributes:
         weights: `samples` weighs a client by its samples, `equal` counts each client once.
@@ -75,6 +76,7 @@ class Aggregator:
 
     one_at_a_time: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
+    disjoint: ClassVar[bool] = False
 
     weights: Literal["samples", "equal"] = "samples"
     staleness: Staleness = Constant()

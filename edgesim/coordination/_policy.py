@@ -18,19 +18,28 @@ class CoordinationPolicy(ABC):
     bears another number belongs to a round that is over.
 
     Claims:
-        reads_loss: it decides by training losses.
         weights_depend_on_time: which updates make which version depends on how long visits take. To be denied
             only where each round is of visits sent out together and ends with the slowest of them.
-        aggregation: how updates are merged under it unless the scenario says so; null: the sub-model's own.
+        whole_rounds: it merges all updates of the visits that were sent out together, and no others.
+        merges_one: it merges every update alone.
+        selects: it asks the selector whom to send out.
+        aggregation: how its updates are merged unless the scenario says; null: as the sub-model says.
     """
 
-    reads_loss: ClassVar[bool] = False
     weights_depend_on_time: ClassVar[bool] = True
+    whole_rounds: ClassVar[bool] = False
+    merges_one: ClassVar[bool] = False
+    selects: ClassVar[bool] = True
     aggregation: ClassVar[str | None] = None
 
     @property
+    def reads_loss(self) -> bool:
+        """Whether it decides by training losses."""
+        return False
+
+    @property
     def keeps_latest(self) -> bool:
-        """Whether an aggregation merges again what other devices reported before, discounted by its age."""
+        """Whether an aggregation counts the latest update of every device, not arrivals alone."""
         return False
 
     @abstractmethod
@@ -39,7 +48,7 @@ class CoordinationPolicy(ABC):
 
 
 WAITING = -1
-"""Tag of the wake-up call of a round that nobody is present for."""
+"""Tag of wake-up calls, where nobody is present who could be sent out."""
 
 
 def dispatched(view: View, k: int, tag: Tag) -> list[Action]:
@@ -48,3 +57,18 @@ def dispatched(view: View, k: int, tag: Tag) -> list[Action]:
     if chosen:
         return [Dispatch(chosen, tag)]
     return [Wake(WAITING)] if view.idle else []
+
+
+AT_WORK = 0
+"""Tag of all dispatches of a policy without rounds of its own."""
+
+
+def filled(view: View, concurrency: int) -> list[Action]:
+    """Send out as many as are missing of those to be at work; where too few are present, wake up for more."""
+    missing = concurrency - len(view.in_flight(AT_WORK))
+    if view.remaining_dispatches is not None:
+        missing = min(missing, view.remaining_dispatches)
+    chosen = view.select(missing)
+    actions: list[Action] = [Dispatch(chosen, AT_WORK)] if chosen else []
+    short = len(chosen) < missing and len(chosen) < view.idle
+    return [*actions, Wake(WAITING)] if short else actions

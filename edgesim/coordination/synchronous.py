@@ -25,6 +25,7 @@ class Synchronous(CoordinationPolicy):
     """
 
     weights_depend_on_time: ClassVar[bool] = False
+    whole_rounds: ClassVar[bool] = True
 
     clients_per_round: Count
 

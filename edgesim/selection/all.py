@@ -18,4 +18,4 @@ class All(SelectionRule):
     depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: ARG002, D102
-        return view.free(range(view.devices))
+        return view.free()

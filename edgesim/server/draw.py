@@ -1,10 +1,11 @@
-"""Uniform draws of a few devices from a very large fleet."""
+"""Draws of a few devices from a very large fleet."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgesim.rng import Streams
 
@@ -50,3 +51,52 @@ def _targets(streams: Streams, key: tuple[int, ...], start: int, stop: int, devi
         steps + streams.bits("selection", *key, steps) % (np.uint64(devices) - steps)
     ).tolist()
     return targets
+
+
+def draw_in_proportion(
+    streams: Streams,
+    key: tuple[int, ...],
+    k: int,
+    weights: NDArray[np.int64],
+    weights_up_to: NDArray[np.int64],
+    accepted: Callable[[list[int] | None], Sequence[int]],
+) -> list[int]:
+    """Up to `k` distinct accepted devices, each in turn in proportion to its weight among those left.
+
+    Draws with replacement and passes over whom it has already, which is the same law; so tries grow with k
+    over the share that is accepted, not with the fleet. Where as many tries as there are devices do not do,
+    the rest is drawn by a race of all that are accepted: device i arrives at -ln(u_i) / w_i.
+
+    Args:
+        streams: where the draws come from.
+        key: names the draw.
+        k: how many are wanted; all accepted devices are returned where there are fewer.
+        weights: of each device, [n].
+        weights_up_to: their running sum, [n].
+        accepted: of some devices, or of all, those that may be drawn, in the same order.
+    """
+    drawn: dict[int, None] = {}
+    tried, block = 0, k + k // 4 + 8
+    while len(drawn) < k and tried < len(weights):
+        uniform = streams.uniform("selection-by-weight", *key, np.arange(tried, tried + block))
+        places = np.searchsorted(weights_up_to, uniform * weights_up_to[-1], side="right")
+        drawn.update(dict.fromkeys(accepted(list(dict.fromkeys(places.tolist())))))
+        tried, block = tried + block, 2 * block
+    if len(drawn) < k:
+        left = np.array([device for device in accepted(None) if device not in drawn], dtype=np.int64)
+        uniform = streams.uniform("selection-by-race", *key, left)
+        drawn.update(dict.fromkeys(left[first_of_race(weights[left], uniform)].tolist()))
+    return list(drawn)[:k]
+
+
+def first_of_race(
+    weights: NDArray[np.float64] | NDArray[np.int64], uniform: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Places in the order of arrival at -ln(u_i) / w_i; those of weight 0 come last.
+
+    The first k are a draw of k without replacement, each in turn in proportion to its weight among those left
+    (Efraimidis and Spirakis 2006).
+    """
+    arrival = np.full(len(weights), np.inf)
+    np.divide(-np.log(uniform), weights, out=arrival, where=weights > 0)
+    return np.argsort(arrival, kind="stable")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 from edgesim.server.events import Event, Outcome, Tag
+from edgesim.server.roster import Subset
 from edgesim.server.view import View
 
 Remembered: TypeAlias = int | float | str | tuple["Remembered", ...] | None
@@ -50,9 +51,15 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Ask for `Fired(tag)` once an idle device is present, where none is; never if none ever will be."""
+    """Ask for `Fired(tag)` once an idle device is present, where none is; never if none ever will be.
+
+    Attributes:
+        tag: as long as one call of a tag is to come, a later one of the same tag is not made.
+        among: of whom one is waited for; everybody where absent.
+    """
 
     tag: Tag
+    among: Subset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,10 @@ class Policy(Protocol):
     refused. Until the stop rule ends the run there is always something in flight or a timer set.
     """
 
-    reads_loss: ClassVar[bool]
-    """Whether it decides by training losses, which `--timing-only` does not have."""
+    @property
+    def reads_loss(self) -> bool:
+        """Whether it decides by training losses, which `--timing-only` does not have."""
+        ...
 
     def decide(self, event: Event, view: View) -> Sequence[Action]:
         """What to do about this event, in this order."""

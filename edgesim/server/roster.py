@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subset:
+    """Some devices of a fleet.
+
+    Attributes:
+        devices: their numbers, ascending.
+        mask: whether each device of the fleet is one of them, [n].
+    """
+
+    devices: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> Self:
+        """Those that this mask marks."""
+        return cls(np.flatnonzero(mask), mask)
+
+    def __len__(self) -> int:
+        return len(self.devices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,19 +40,20 @@ class Roster:
         group: number of the fleet entry that the device comes from.
         samples: training samples that it has.
         expected_s: expected seconds of its first visit, with the capacity that it was given and no jitter.
+        full_s: the same with the whole model.
     """
 
     profiles: tuple[str, ...]
     group: NDArray[np.int32]
     samples: NDArray[np.int64]
     expected_s: NDArray[np.float64]
+    full_s: NDArray[np.float64]
 
     @classmethod
     def alike(cls, devices: int) -> Self:
         """So many devices of one entry, each with one sample and visits of a second."""
-        return cls(
-            ("device",), np.zeros(devices, np.int32), np.ones(devices, np.int64), np.ones(devices, np.float64)
-        )
+        second = np.ones(devices, np.float64)
+        return cls(("device",), np.zeros(devices, np.int32), np.ones(devices, np.int64), second, second)
 
     def __len__(self) -> int:
         return len(self.group)
@@ -38,6 +61,12 @@ class Roster:
     def profile_of(self, device: int) -> str:
         """Name of the profile of a device."""
         return self.profiles[int(self.group[device])]
+
+
+@lru_cache(maxsize=4)
+def samples_up_to(roster: Roster) -> NDArray[np.int64]:
+    """Samples of each device and all before it together, [n]."""
+    return np.cumsum(roster.samples)
 
 
 class Presence(Protocol):

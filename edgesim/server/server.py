@@ -32,7 +32,7 @@ from edgesim.server.events import (
 )
 from edgesim.server.plan import EvaluationPlan, StopRule
 from edgesim.server.policy import Action, Policy, Selector
-from edgesim.server.roster import EverPresent, Presence, Roster
+from edgesim.server.roster import EverPresent, Presence, Roster, Subset
 from edgesim.server.rows import AggregationRows, DispatchRows, Tables
 from edgesim.server.view import Progress, View
 from edgesim.server.visits import Visits
@@ -88,6 +88,7 @@ class Server:
         )
         self._visits_of: Counter[int] = Counter()
         self._timers = 0
+        self._wakes: dict[Tag, float] = {}
         self._lost_in_a_row = 0
         self._largest_batch = 0
         self._finished = False
@@ -170,8 +171,8 @@ class Server:
                 self._abandon()
             case act.Timer(after_s, tag):
                 self._start_timer(after_s, tag)
-            case act.Wake(tag):
-                self._wake(tag)
+            case act.Wake(tag, among):
+                self._wake(tag, among)
             case act.Cancel(dispatches):
                 self._visits.check_in_flight(tuple(dispatches))
                 self._effects.append(Abort(tuple(dispatches)))
@@ -257,6 +258,8 @@ class Server:
             self._evaluate()
         else:
             self._timers -= 1
+            if self._wakes.get(tag) == self._progress.time_s:
+                del self._wakes[tag]
         return kind is TimerKind.POLICY
 
     def _start_timer(self, after_s: float, tag: Tag) -> None:
@@ -265,9 +268,10 @@ class Server:
         self._timers += 1
         self._set_timer(self._progress.time_s + after_s, tag, TimerKind.POLICY)
 
-    def _wake(self, tag: Tag) -> None:
-        at_s = self.view.next_presence_s()
-        if self._progress.time_s < at_s < math.inf:
+    def _wake(self, tag: Tag, among: Subset | None) -> None:
+        at_s = self.view.next_presence_s(among)
+        if self._progress.time_s < at_s < self._wakes.get(tag, math.inf):
+            self._wakes[tag] = at_s
             self._timers += 1
             self._set_timer(at_s, tag, TimerKind.POLICY)
 

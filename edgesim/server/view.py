@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, KeysView, Mapping, Sequence
+import copy
+from collections.abc import Container, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from edgesim.learner import Learner
 from edgesim.rng import Streams
-from edgesim.server.draw import draw_distinct
+from edgesim.server.draw import draw_distinct, draw_in_proportion
 from edgesim.server.events import Tag
-from edgesim.server.roster import Presence, Roster
+from edgesim.server.roster import Presence, Roster, Subset, samples_up_to
 from edgesim.server.rows import DispatchRows
 from edgesim.server.visits import Visits
 
@@ -73,6 +75,7 @@ class View:
         self._selector = selector
         self._learner = learner
         self._streams = streams
+        self._among: Subset | None = None
 
     @property
     def time_s(self) -> float:
@@ -110,6 +113,11 @@ class View:
         return None if self._dispatch_limit is None else self._dispatch_limit - len(self._visits)
 
     @property
+    def sent(self) -> int:
+        """How many dispatches were sent so far."""
+        return len(self._visits)
+
+    @property
     def history(self) -> Sequence[int]:
         """Dispatches whose updates were merged, in the order in which they were."""
         return self._progress.aggregated
@@ -126,6 +134,14 @@ class View:
     def device(self, dispatch: int) -> int:
         """The device that a dispatch was sent to."""
         return self._rows.device[dispatch]
+
+    def staleness(self, dispatch: int) -> int:
+        """How many versions the model is ahead of the one that a dispatch took out."""
+        return self.version - self._rows.base_version[dispatch]
+
+    def merged_into(self, dispatch: int) -> int:
+        """The version that the update of a dispatch in `history` helped to make."""
+        return self._rows.base_version[dispatch] + self._rows.staleness[dispatch] + 1
 
     def duration_s(self, dispatch: int) -> float:
         """Seconds from the dispatch of a visit that has ended to its end."""
@@ -147,27 +163,35 @@ class View:
         """Whether a device is without work."""
         return device not in self._visits.busy
 
-    def free(self, devices: Sequence[int]) -> list[int]:
-        """Those of these devices that are idle and present, in the same order."""
+    def free(self, devices: Sequence[int] | None = None) -> list[int]:
+        """Those of these devices, or of all, that are idle and present, in the same order."""
+        if devices is None:
+            devices = range(self.devices) if self._among is None else self._among.devices.tolist()
+        elif self._among is not None:
+            devices = [device for device in devices if self._among.mask[device]]
         idle = [device for device in devices if device not in self._visits.busy]
         if self._presence.always or not idle:
             return idle
         there = self._presence.present(np.array(idle, dtype=np.int64), self.time_s)
         return [device for device, is_there in zip(idle, there.tolist(), strict=True) if is_there]
 
-    def next_presence_s(self) -> float:
+    def next_presence_s(self, among: Subset | None = None) -> float:
         """The earliest time from now on at which an idle device is present; infinite for never."""
-        idle = np.ones(self.devices, dtype=bool)
+        idle = np.ones(self.devices, dtype=bool) if among is None else among.mask.copy()
         idle[list(self._visits.busy)] = False
         return self._presence.first_s(np.flatnonzero(idle), self.time_s)
 
-    def select(self, k: int) -> list[int]:
-        """Whom the selector sends out if asked for `k`, within the limit on dispatches."""
+    def select(self, k: int, among: Subset | None = None) -> list[int]:
+        """Whom the selector sends out if asked for `k` of these devices, within the limit on dispatches."""
         remaining = self.remaining_dispatches
         wanted = k if remaining is None else min(k, remaining)
-        return list(self._selector.pick(wanted, self))[:remaining] if wanted > 0 and self.idle else []
+        if wanted <= 0 or not self.idle:
+            return []
+        view = copy.copy(self)
+        view._among = among
+        return list(self._selector.pick(wanted, view))[:remaining]
 
-    def draw(self, k: int, among: Callable[[int], bool] | None = None) -> list[int]:
+    def draw(self, k: int, *key: int, among: Subset | None = None, without: Container[int] = ()) -> list[int]:
         """Up to `k` distinct devices that are idle and present, uniformly; all of them where there are fewer.
 
         The same ones until something is dispatched or decided. The draw is named by the round and by how many
@@ -175,11 +199,36 @@ class View:
 
         Args:
             k: how many.
+            key: tells draws of one decision apart.
             among: which devices may be drawn; all where absent.
+            without: which of them may not.
         """
-        key = (self._progress.rounds, self._progress.sent_in_round)
+        among = self._among if among is None else among
 
-        def accepted(devices: list[int]) -> list[int]:
-            return self.free(devices if among is None else [d for d in devices if among(d)])
+        def accepted(places: list[int]) -> list[int]:
+            devices = places if among is None else among.devices[places].tolist()
+            return self.free([device for device in devices if device not in without] if without else devices)
 
-        return draw_distinct(self._streams, key, min(k, self.idle), self.devices, accepted)
+        size = self.devices if among is None else len(among)
+        return draw_distinct(self._streams, (*self._moment, *key), min(k, self.idle), size, accepted)
+
+    def draw_by_samples(self, k: int) -> list[int]:
+        """Up to `k` distinct devices that are idle and present, one after the other in proportion to samples.
+
+        The same ones until something is dispatched or decided.
+        """
+        samples = self.roster.samples
+        return draw_in_proportion(
+            self._streams, self._moment, k, samples, samples_up_to(self.roster), self.free
+        )
+
+    def uniform(self, purpose: str, numbers: ArrayLike = 0) -> NDArray[np.float64]:
+        """A random number strictly between 0 and 1 for each of these numbers (of devices, say).
+
+        The same ones until something is dispatched or decided.
+        """
+        return self._streams.uniform(purpose, *self._moment, numbers)
+
+    @property
+    def _moment(self) -> tuple[int, int]:
+        return self._progress.rounds, self._progress.sent_in_round

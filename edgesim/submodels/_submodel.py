@@ -96,6 +96,9 @@ class SubmodelStrategy:
     Class claims, measured by the contract tests:
         full_is_fedavg: at its largest capacity the method is FedAvg.
         costs_need_weights: what a visit costs depends on the weights, so that `--timing-only` cannot know it.
+        partial: a device may train less than the whole model.
+        disjoint: the sub-models of one round are parts of which no two train the same coordinate.
+        exact_coverage: over its visits each device trains all coordinates equally often.
 
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
@@ -104,6 +107,9 @@ class SubmodelStrategy:
 
     full_is_fedavg: ClassVar[bool] = True
     costs_need_weights: ClassVar[bool] = False
+    partial: ClassVar[bool] = True
+    disjoint: ClassVar[bool] = False
+    exact_coverage: ClassVar[bool] = False
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgesim.registry import component
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 @component
 class Full(SubmodelStrategy):
     """The whole model on every device."""
+
+    partial: ClassVar[bool] = False
 
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:  # noqa: ARG002
         """There is one capacity."""

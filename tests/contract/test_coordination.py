@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.selection.uniform import Uniform
 from edgesim.server.events import Outcome
 from tests.contract._examples import example
-from tests.fakes import Run, TabledCost, simulate
+from tests.fakes import Run, Shifts, TabledCost, simulate
 
 # Multiples of 1/4 s, so that sums are exact and many events fall on one instant.
 quarters = st.integers(0, 16).map(lambda n: n / 4)
@@ -25,18 +27,28 @@ quarters = st.integers(0, 16).map(lambda n: n / 4)
 def fleets(draw: st.DrawFn) -> dict[str, Any]:
     devices = draw(st.integers(1, 8))
     table = draw(st.lists(st.tuples(quarters, quarters, quarters), min_size=devices, max_size=devices))
-    too_small = draw(st.frozensets(st.integers(0, devices - 1)))
-    cost = TabledCost(
-        lambda device, visit: (table[device][0], table[device][1] + visit % 3, table[device][2]), too_small
-    )
-    return {"cost": cost, "devices": devices, "seed": draw(st.integers(0, 99))}
+    too_small = draw(st.frozensets(st.integers(1, devices - 1))) if devices > 1 else frozenset()
+
+    def seconds(device: int, visit: int) -> tuple[float, float, float]:
+        download_s, compute_s, upload_s = table[device]
+        patience_s = 4.0 if device in too_small else 0.0  # else a hundred losses precede the first arrival
+        return download_s + patience_s, compute_s + visit % 3, upload_s
+
+    return {"cost": TabledCost(seconds, too_small), "devices": devices, "seed": draw(st.integers(0, 99))}
+
+
+@st.composite
+def fleets_with_absences(draw: st.DrawFn) -> dict[str, Any]:
+    fleet = draw(fleets())
+    others = st.one_of(quarters, st.just(math.inf))
+    delay_s = [draw(quarters), *(draw(others) for _ in range(fleet["devices"] - 1))]
+    on_s = draw(st.integers(1, 16)) / 4
+    return fleet | {"presence": Shifts(on_s, on_s + draw(st.integers(1, 16)) / 4, delay_s)}
 
 
 def simulated(policy: CoordinationPolicy, fleet: dict[str, Any], **stop: Any) -> Run:
     # FixedWorkload and Server check on the way: nothing is merged or released twice, nobody gets two orders.
-    return simulate(
-        fleet["cost"], devices=fleet["devices"], seed=fleet["seed"], policy=policy, selector=Uniform(), **stop
-    )
+    return simulate(policy=policy, selector=Uniform(), **fleet, **stop)
 
 
 def check_laws(run: Run) -> None:
@@ -87,6 +99,28 @@ def test_with_a_limit_on_dispatches_all_of_them_return(
     assert run.reason == "dispatches"
     assert len(run.column("dispatch")) == limit
     assert "unfinished" not in run.column("outcome")
+    check_laws(run)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleet=fleets_with_absences())
+def test_where_devices_come_and_go_it_goes_on_and_sends_out_nobody_who_is_absent(
+    policy: CoordinationPolicy, fleet: dict[str, Any]
+) -> None:
+    run = simulated(policy, fleet, rounds=5)
+    assert run.reason == "rounds"
+    check_laws(run)
+    for device, dispatched_s in run.visits("device", "dispatched_s"):
+        assert fleet["presence"].present(np.array([device]), dispatched_s).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleet=fleets_with_absences(), limit=st.integers(1, 20))
+def test_where_devices_come_and_go_a_limit_on_dispatches_is_reached_as_well(
+    policy: CoordinationPolicy, fleet: dict[str, Any], limit: int
+) -> None:
+    run = simulated(policy, fleet, dispatches=limit)
+    assert (run.reason, len(run.column("dispatch"))) == ("dispatches", limit)
     check_laws(run)
 
 
