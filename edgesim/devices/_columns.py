@@ -14,6 +14,7 @@ from edgesim.errors import InputError, Problem, cut_off, did_you_mean, show_valu
 if TYPE_CHECKING:
     import pandas as pd
 
+TABLES = (".csv", ".parquet")
 FIRST_LINE = 2  # of the first row of a CSV, behind its header
 
 
@@ -21,7 +22,7 @@ def read_columns(path: Path, names: Mapping[str, bool]) -> dict[str, NDArray[np.
     """The columns of these names; others are ignored.
 
     Args:
-        path: the file, `.csv` with a header line or `.parquet`.
+        path: the file, of one of the kinds `TABLES`; a CSV has a header line.
         names: for each column whether it may lack values, which become nan.
 
     Raises:
@@ -56,11 +57,8 @@ def _column(frame: pd.DataFrame, path: Path, name: str) -> pd.Series:
 def _frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        raise InputError(Problem("must be a .csv or .parquet file", place=str(path)))
     try:
-        if kind == ".parquet":
+        if _is_parquet(path):
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype=str, skip_blank_lines=False, index_col=False)
     except (OSError, ValueError) as error:  # what pandas and pyarrow raise for files that are none
@@ -82,5 +80,9 @@ def _numbers(column: pd.Series, path: Path, may_lack: bool) -> NDArray[np.float6
 
 def refused(path: Path, row: int, column: str, message: str) -> InputError:
     """The error of one value; rows count from 0."""
-    place = f"row {row}" if path.suffix.lower() == ".parquet" else str(row + FIRST_LINE)
+    place = f"row {row}" if _is_parquet(path) else str(row + FIRST_LINE)
     return InputError(Problem(message, path=column, place=f"{path}:{place}"))
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"

@@ -67,29 +67,24 @@ class DiurnalLaw:
 
     def present(self, devices: Numbers, at_s: Floats) -> Bools:
         """Whether the share of the hour is above the threshold."""
-        before, after, crossing_s, _ = self._hour(devices, at_s)
-        return np.where(at_s < crossing_s, before, after)
+        return self._within_hour(devices, at_s, self.resets.latest_s(devices, at_s))[0]
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        """The crossing of share and threshold, the end of the hour or the next threshold."""
-        _, _, crossing_s, end_s = self._hour(devices, at_s)
-        upto_s = np.where(at_s < crossing_s, crossing_s, end_s)
-        return np.minimum(upto_s, self.resets.next_s(devices, at_s))
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """The same; until share and threshold cross, the hour ends or the next threshold is drawn."""
+        latest_s, next_s = self.resets.around_s(devices, at_s)
+        here, upto_s = self._within_hour(devices, at_s, latest_s)
+        return here, np.minimum(upto_s, next_s)
 
-    def _hour(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Bools, Floats, Floats]:
-        """Of the hour that holds the time: the state before, the state after, when it changes, the end."""
+    def _within_hour(self, devices: Numbers, at_s: Floats, event_s: Floats) -> tuple[Bools, Floats]:
+        """Whether each device is there, and until when within the hour; the event names its threshold."""
         origin_s = self.first_s - self.ahead_s[devices - self.start]
         hour = cycle_of(at_s, origin_s, HOUR_S)
         begin_s, end_s = origin_s + hour * HOUR_S, origin_s + (hour + 1) * HOUR_S
         share = self.shares[hour.astype(np.int64) % DAY_HOURS]
         next_share = self.shares[(hour.astype(np.int64) + 1) % DAY_HOURS]
-        threshold = self._threshold(devices, at_s)
+        threshold = self.resets.streams.uniform("availability-threshold", devices, event_s.view(np.int64))
         before, after = share > threshold, next_share > threshold
         slope = np.where(before == after, 1.0, next_share - share)
         crossing_s = np.clip(begin_s + (threshold - share) / slope * HOUR_S, begin_s, end_s)
-        return before, after, np.where(before == after, begin_s, crossing_s), end_s
-
-    def _threshold(self, devices: Numbers, at_s: Floats) -> Floats:
-        """What each device drew at its latest event, which names the draw."""
-        event = self.resets.latest_s(devices, at_s).view(np.int64)
-        return self.resets.streams.uniform("availability-threshold", devices, event)
+        first = (before != after) & (at_s < crossing_s)
+        return np.where(first, before, after), np.where(first, crossing_s, end_s)

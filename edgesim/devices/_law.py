@@ -23,8 +23,8 @@ class Law(Protocol):
         """Whether each device is there at its time."""
         ...
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        """A later time before which nothing changes; infinite where nothing ever does."""
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """The same, and a later time before which it does not change; infinite where it never does."""
         ...
 
 
@@ -36,9 +36,9 @@ class Ever:
         """They all are."""
         return np.ones(len(devices), dtype=bool)
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:  # noqa: ARG002
-        """For ever."""
-        return np.full(len(devices), np.inf)
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """They all are, for ever."""
+        return self.present(devices, at_s), np.full(len(devices), np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,9 @@ class MarkovLaw:
         """Whether the latest event was a coming."""
         return self.comings.latest_s(devices, at_s) > self.goings.latest_s(devices, at_s)
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        """The next event of the kind that changes something."""
-        steady_s = np.empty(len(devices))
-        here = self.present(devices, at_s)
-        for clock, mine in ((self.goings, here), (self.comings, ~here)):
-            steady_s[mine] = clock.next_s(devices[mine], at_s[mine])
-        return steady_s
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """The same, and the next event of the kind that changes it."""
+        came_s, comes_s = self.comings.around_s(devices, at_s)
+        went_s, goes_s = self.goings.around_s(devices, at_s)
+        here = came_s > went_s
+        return here, np.where(here, goes_s, comes_s)

@@ -12,16 +12,19 @@ the device is back. All times of day are those of the run's clock, which begins 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from edgesim.devices._columns import TABLES
 from edgesim.devices._diurnal import DAY_HOURS, HOUR_S, DiurnalLaw, reset_interval_s
 from edgesim.devices._law import Ever, Law, MarkovLaw
 from edgesim.devices.availability_trace import TraceLaw, Windows
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnSeconds
 from edgesim.devices.poisson import Floats, Numbers, Poisson
+from edgesim.errors import InputError, Problem
 from edgesim.registry import Named, component
 from edgesim.rng import Streams
 from edgesim.yaml_source import BesideScenario, PositiveSeconds, Probability
@@ -159,6 +162,9 @@ class Trace(_Kind):
 
     def law(self, devices: Numbers, streams: Streams) -> Law:
         """The windows of the file, and for each device its client and shift."""
+        _check("file", self.file)
+        if self.observations is not None:
+            _check("observations", self.observations)
         windows = Windows.read(self.file, self.observations, self.period)
         if self.clients == "in_order":
             client = (devices - devices[0]) % len(windows)
@@ -167,6 +173,13 @@ class Trace(_Kind):
         return TraceLaw(
             windows, int(devices[0]), client.astype(np.int32), shifts(self.shift, devices, streams)
         )
+
+
+def _check(key: str, path: Path) -> None:
+    if path.suffix.lower() not in TABLES:
+        raise InputError(Problem(f"must be a {' or '.join(TABLES)} file", path=key))
+    if not path.is_file():
+        raise InputError(Problem(f"there is no file {path}", path=key))
 
 
 def shifts(shift: Distribution, devices: Numbers, streams: Streams) -> Floats:

@@ -95,17 +95,14 @@ def _read_spans(path: Path, clients: Floats) -> Spans:
     """
     names = {"client": False, "trace_start_s": True, "trace_end_s": True}
     client, start_s, end_s = read_columns(path, names).values()
-    known = np.flatnonzero(np.isin(client, clients))
-    known = known[np.argsort(client[known], kind="stable")]
-    if not np.array_equal(client[known], clients):
-        odd = np.setxor1d(client[known], clients)
-        shown = f"no row for client {odd[0]:g}" if odd.size else "two rows for a client"
-        raise InputError(Problem(f"has {shown}; each client with windows needs one", place=str(path)))
-    period_s = end_s[known] - start_s[known]
-    wrong = np.zeros(len(client), dtype=bool)
-    wrong[known] = ~(period_s > 0)
-    _refuse_first(path, wrong, "trace_end_s", "must be after trace_start_s; correct it")
-    return Spans(start_s[known], period_s)
+    _refuse_first(path, end_s <= start_s, "trace_end_s", "must be after trace_start_s; correct it")
+    rows = np.flatnonzero(np.isin(client, clients) & np.isfinite(end_s - start_s))
+    rows = rows[np.argsort(client[rows], kind="stable")]
+    if not np.array_equal(client[rows], clients):
+        without = np.setdiff1d(clients, client[rows])
+        shown = f"no observation of client {without[0]:g}" if without.size else "two observations of a client"
+        raise InputError(Problem(f"has {shown}; one is needed of each with windows", place=str(path)))
+    return Spans(start_s[rows], end_s[rows] - start_s[rows])
 
 
 def _edges(
@@ -146,22 +143,21 @@ class TraceLaw:
     ahead_s: Floats
 
     def present(self, devices: Numbers, at_s: Floats) -> Bools:
-        """Whether each device is in a window: an odd number of edges has passed, or none and it began so."""
-        client, begin_s, _ = self._cycle(devices, at_s)
-        passed = self._next_edge(client, begin_s, at_s) - self.windows.offset[client]
-        return np.asarray(self.windows.first[client] ^ (passed % 2 == 1))
+        """Whether each device is in a window: an odd number of edges has passed, or not and it began so."""
+        return self.look(devices, at_s)[0]
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        """The next edge or the end of the cycle."""
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """The same, and the next edge or the end of the cycle."""
+        windows = self.windows
         client, begin_s, end_s = self._cycle(devices, at_s)
         edge = self._next_edge(client, begin_s, at_s)
-        last = self.windows.offset[client + 1]
-        steady_s = end_s.copy()
-        more = edge < last
-        edge_s = begin_s[more] + self.windows.edges_s[edge[more]]
+        start, stop = windows.offset[client], windows.offset[client + 1]
+        here = windows.first[client] ^ ((edge - start) % 2 == 1)
+        steady_s = np.where(start == stop, np.inf, end_s)
+        more = np.flatnonzero(edge < stop)
+        edge_s = begin_s[more] + windows.edges_s[edge[more]]
         steady_s[more] = np.minimum(edge_s, end_s[more])  # of an edge just before the end, by rounding
-        steady_s[self.windows.offset[client] == last] = np.inf
-        return steady_s
+        return here, steady_s
 
     def _cycle(self, devices: Numbers, at_s: Floats) -> tuple[Numbers, Floats, Floats]:
         """Each device's client, and begin and end of the repetition that holds the time."""

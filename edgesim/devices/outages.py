@@ -173,9 +173,10 @@ class Without:
         there[there] = self.law.present(devices[there], at_s[there])
         return there
 
-    def steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        """The next change of the outages, or of the law where there is none."""
-        steady_s = self.outages.steady_s(at_s)
-        clear = np.flatnonzero(~self.outages.active(at_s))
-        steady_s[clear] = np.minimum(steady_s[clear], self.law.steady_s(devices[clear], at_s[clear]))
-        return steady_s
+    def look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """The same, and the next change of what decides it."""
+        there, steady_s = ~self.outages.active(at_s), self.outages.steady_s(at_s)
+        clear = np.flatnonzero(there)
+        there[clear], law_s = self.law.look(devices[clear], at_s[clear])
+        steady_s[clear] = np.where(there[clear], np.minimum(steady_s[clear], law_s), law_s)
+        return there, steady_s

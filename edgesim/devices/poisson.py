@@ -36,30 +36,44 @@ class Poisson:
     mean_s: float
 
     def latest_s(self, numbers: Numbers, at_s: Floats) -> Floats:
-        """The latest event at or before each time, in the process of each number; both [n]."""
-        found = np.full(len(at_s), -np.inf)
-        cells = self._cells(at_s)
-        rest = np.arange(len(at_s))
-        while rest.size:
-            events_s, owner = self._events(numbers[rest], cells)
-            past = events_s <= at_s[rest][owner]
-            np.maximum.at(found, rest[owner[past]], events_s[past])
-            without = found[rest] == -np.inf
-            rest, cells = rest[without], cells[without] - 1
-        return found
+        """The latest event at or before each time, in the process of each number; all [n]."""
+        latest_s = np.full(len(at_s), -np.inf)
+        self._look_back(numbers, at_s, self._cells(at_s), latest_s)
+        return latest_s
 
     def next_s(self, numbers: Numbers, at_s: Floats) -> Floats:
-        """The first event after each time, in the process of each number; both [n]."""
-        found = np.full(len(at_s), np.inf)
+        """The first event after each time, in the process of each number; all [n]."""
+        next_s = np.full(len(at_s), np.inf)
+        self._look_ahead(numbers, at_s, self._cells(at_s), next_s)
+        return next_s
+
+    def around_s(self, numbers: Numbers, at_s: Floats) -> tuple[Floats, Floats]:
+        """Latest and next event, at about the price of one."""
+        latest_s, next_s = np.full(len(at_s), -np.inf), np.full(len(at_s), np.inf)
         cells = self._cells(at_s)
-        rest = np.arange(len(at_s))
-        while rest.size:
-            events_s, owner = self._events(numbers[rest], cells)
+        events_s, owner = self._events(numbers, cells)
+        past = events_s <= at_s[owner]
+        np.maximum.at(latest_s, owner[past], events_s[past])
+        np.minimum.at(next_s, owner[~past], events_s[~past])
+        self._look_back(numbers, at_s, cells - 1, latest_s)
+        self._look_ahead(numbers, at_s, cells + 1, next_s)
+        return latest_s, next_s
+
+    def _look_back(self, numbers: Numbers, at_s: Floats, cells: Numbers, latest_s: Floats) -> None:
+        """Fill in the latest events that are not known yet, from these cells downwards."""
+        while (rest := np.flatnonzero(latest_s == -np.inf)).size:
+            events_s, owner = self._events(numbers[rest], cells[rest])
+            past = events_s <= at_s[rest][owner]
+            np.maximum.at(latest_s, rest[owner[past]], events_s[past])
+            cells = cells - 1
+
+    def _look_ahead(self, numbers: Numbers, at_s: Floats, cells: Numbers, next_s: Floats) -> None:
+        """Fill in the next events that are not known yet, from these cells upwards."""
+        while (rest := np.flatnonzero(next_s == np.inf)).size:
+            events_s, owner = self._events(numbers[rest], cells[rest])
             later = events_s > at_s[rest][owner]
-            np.minimum.at(found, rest[owner[later]], events_s[later])
-            without = found[rest] == np.inf
-            rest, cells = rest[without], cells[without] + 1
-        return found
+            np.minimum.at(next_s, rest[owner[later]], events_s[later])
+            cells = cells + 1
 
     @property
     def _cell_s(self) -> float:

@@ -5,12 +5,12 @@ Windows of presence are half-open, [start, end), and such as touch one another a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from edgesim.devices._law import HORIZON_S, Bools, Ever, Law
 from edgesim.devices.fleet import FleetGroup
@@ -18,8 +18,6 @@ from edgesim.devices.outages import Outages, Without
 from edgesim.devices.poisson import Floats, Numbers
 from edgesim.errors import InputError
 from edgesim.rng import Streams
-
-_Scalar = TypeVar("_Scalar", np.bool_, np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +67,10 @@ class Presence:
 
     def present(self, devices: Numbers, at_s: float | Floats) -> Bools:
         """Whether each device is there at this time."""
-        return self._by_entry(lambda law: law.present, devices, _times(at_s, devices), np.bool_)
+        times_s, here = _times(at_s, devices), np.empty(len(devices), dtype=np.bool_)
+        for law, mine in self._by_law(devices):
+            here[mine] = law.present(devices[mine], times_s[mine])
+        return here
 
     def until_s(self, devices: Numbers, at_s: float | Floats) -> Floats:
         """End of the window of presence that holds this time; the time itself of a device that is absent.
@@ -85,28 +86,23 @@ class Presence:
     def first_s(self, devices: Numbers, at_s: float) -> float:
         """Earliest time from this one on at which any of the devices is there; infinite as for `next_s`."""
         from_s = np.full(len(devices), at_s)
-        best_s = np.inf
+        first_s = np.inf
         while devices.size:
-            here = self.present(devices, from_s)
-            best_s = min(best_s, from_s[here].min(initial=np.inf))
-            devices, from_s = devices[~here], from_s[~here]
-            from_s = self._steady_s(devices, from_s)
-            sooner = (from_s < best_s) & (from_s - at_s <= HORIZON_S)
-            devices, from_s = devices[sooner], from_s[sooner]
-        return float(best_s)
+            here, steady_s = self._look(devices, from_s)
+            first_s = min(first_s, from_s[here].min(initial=np.inf))
+            rest = np.flatnonzero(~here & (steady_s < first_s) & (steady_s - at_s <= HORIZON_S))
+            devices, from_s = devices[rest], steady_s[rest]
+        return float(first_s)
 
     def present_s(self, devices: Numbers, start_s: float | Floats, end_s: float | Floats) -> Floats:
         """Seconds of presence from a time to a later one."""
         at_s, stop_s = _times(start_s, devices).copy(), _times(end_s, devices)
         total_s = np.zeros(len(devices))
-        rest = np.flatnonzero(at_s < stop_s)
-        while rest.size:
-            here = self.present(devices[rest], at_s[rest])
-            steady_s = self._steady_s(devices[rest], at_s[rest])
+        while (rest := np.flatnonzero(at_s < stop_s)).size:
+            here, steady_s = self._look(devices[rest], at_s[rest])
             upto_s = np.minimum(steady_s, stop_s[rest])
             total_s[rest] += np.where(here, upto_s - at_s[rest], 0.0)
             at_s[rest] = upto_s
-            rest = rest[upto_s < stop_s[rest]]
         return total_s
 
     def pauses(self, devices: ArrayLike) -> Bools:
@@ -116,32 +112,29 @@ class Presence:
     def _change_s(self, devices: Numbers, at_s: Floats, *, present: bool) -> Floats:
         """The first time from this one on at which a device is there or not in another way than `present`."""
         change_s = at_s.copy()
-        rest = np.flatnonzero(self.present(devices, at_s) == present)
+        rest = np.arange(len(devices))
         while rest.size:
-            steady_s = self._steady_s(devices[rest], change_s[rest])
+            here, steady_s = self._look(devices[rest], change_s[rest])
+            same = here == present
+            rest, steady_s = rest[same], steady_s[same]
             change_s[rest] = np.where(steady_s - at_s[rest] > HORIZON_S, np.inf, steady_s)
             rest = rest[change_s[rest] < np.inf]
-            rest = rest[self.present(devices[rest], change_s[rest]) == present]
         return change_s
 
-    def _steady_s(self, devices: Numbers, at_s: Floats) -> Floats:
-        return self._by_entry(lambda law: law.steady_s, devices, at_s, np.float64)
+    def _look(self, devices: Numbers, at_s: Floats) -> tuple[Bools, Floats]:
+        """Whether each device is there, and a later time before which that does not change."""
+        here, steady_s = np.empty(len(devices), dtype=np.bool_), np.empty(len(devices))
+        for law, mine in self._by_law(devices):
+            here[mine], steady_s[mine] = law.look(devices[mine], at_s[mine])
+        return here, steady_s
 
-    def _by_entry(
-        self,
-        ask: Callable[[Law], Callable[[Numbers, Floats], NDArray[_Scalar]]],
-        devices: Numbers,
-        at_s: Floats,
-        kind: type[_Scalar],
-    ) -> NDArray[_Scalar]:
-        if len(self.laws) == 1:
-            return ask(self.laws[0])(devices, at_s)
+    def _by_law(self, devices: Numbers) -> Iterator[tuple[Law, Numbers]]:
+        """Each law, and the places of its devices among the given ones."""
         entry = self._entry(devices)
-        answer = np.empty(len(devices), dtype=kind)
-        for number in np.unique(entry).tolist():
+        for number, law in enumerate(self.laws):
             mine = np.flatnonzero(entry == number)
-            answer[mine] = ask(self.laws[number])(devices[mine], at_s[mine])
-        return answer
+            if mine.size:
+                yield law, mine
 
     def _entry(self, devices: ArrayLike) -> Numbers:
         return np.searchsorted(self.ends, devices, side="right")
