@@ -8,19 +8,19 @@ the data on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from edgesim.errors import RunFailed
+from edgesim.models._attention import attention_as_products
+from edgesim.models._check import checked
 from edgesim.models._units import UnitLayout, read_units
 
 aten = torch.ops.aten
@@ -32,6 +32,7 @@ _NORMS = frozenset(
     (aten.native_batch_norm, aten.native_group_norm, aten.native_layer_norm, aten._batch_norm_no_update)
 )
 _LOOKUPS = frozenset((aten.embedding,))
+_JOINS = frozenset((aten.cat,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class ModelStructure:
         Raises:
             RunFailed: the network cannot be traced or cut; the message names the module.
         """
-        return read_units(self)
+        return checked(self.network, read_units(self), self.input_shape)
 
     @cached_property
     def transient_bytes(self) -> int:
@@ -207,21 +208,6 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     if unused:
         raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
     return ModelStructure(layers, tuple(watcher.products), network, tuple(input_shape))
-
-
-@contextmanager
-def attention_as_products() -> Iterator[None]:
-    """Run attention as the matrix products that it consists of, in place of fused operators.
-
-    The fused ones hide parameters, and count as random even where nothing is dropped.
-    """
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass
@@ -305,11 +291,11 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _cheap(
         self, func: Any, used: list[str], data: list[Tensor], outputs: list[Tensor], upstream: frozenset[int]
     ) -> frozenset[int]:
-        """A norm, a scale or an added bias joins the last layer; a look-up is a layer of no multiply-adds."""
+        """A norm, a scale, an added bias or a class token joins the last layer; a look-up is a layer."""
         packet = func.overloadpacket
         if packet in _LOOKUPS:
             return self._add_layer("embedding", used, 0, data, outputs, upstream)
-        if packet not in _NORMS and torch.Tag.pointwise not in func.tags:
+        if packet not in _NORMS | _JOINS and torch.Tag.pointwise not in func.tags:
             raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)

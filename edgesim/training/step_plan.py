@@ -19,7 +19,7 @@ from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgesim.errors import RunFailed
-from edgesim.models._structure import attention_as_products
+from edgesim.models._attention import attention_as_products
 from edgesim.training import _graph
 from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
