@@ -162,7 +162,7 @@ class CutAttention(nn.MultiheadAttention):
         elif length_first:
             q, k, v = (x.transpose(0, 1) for x in (q, k, v))
         k, v, extra = self._extended(k, v)
-        q, k, v = (x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2) for x in (q, k, v))
+        q, k, v = (x.view(*x.shape[:2], self.num_heads, self.head_dim).transpose(1, 2) for x in (q, k, v))
         scores = (q * self.scale) @ k.transpose(-2, -1)  # [batch, heads, length of query, length of key]
         for mask in self._masks(key_padding_mask, attn_mask, q.dtype):
             scores = scores + functional.pad(mask, (0, extra))
@@ -209,7 +209,7 @@ class CutAttention(nn.MultiheadAttention):
             yield _added(padding, dtype).reshape(-1, 1, 1, padding.shape[-1])
         if positions is not None:
             mask = _added(positions, dtype)
-            yield mask if mask.dim() == 2 else mask.unflatten(0, (-1, self.num_heads))
+            yield mask if mask.dim() == 2 else mask.reshape(-1, self.num_heads, *mask.shape[1:])
 
 
 def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:

@@ -58,8 +58,7 @@ def checked(network: nn.Module, layout: UnitLayout, input_shape: Sequence[int]) 
 
 def _some(size: int) -> Units:
     """Two of three units: no prefix, and rarely a multiple of anything."""
-    units = np.arange(size)
-    return units[units % 3 != 1]
+    return np.array([unit for unit in range(size) if unit % 3 != 1], dtype=np.int64)
 
 
 def _random(network: nn.Module) -> nn.Module:
@@ -111,7 +110,7 @@ def _run(network: nn.Module, sample: Tensor) -> _Pass:
     for path, module in network.named_modules():
         watch(path, module)
     try:
-        with torch.no_grad(), attention_as_products(), _WithoutStatistics():
+        with torch.no_grad(), attention_as_products(), WithoutStatistics():
             seen.output = network(sample)
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
         # What torch and a user's own checks raise for tensors of other sizes than they expect.
@@ -119,7 +118,7 @@ def _run(network: nn.Module, sample: Tensor) -> _Pass:
     return seen
 
 
-class _WithoutStatistics(TorchFunctionMode):
+class WithoutStatistics(TorchFunctionMode):
     """Norms that mix channels only scale and shift."""
 
     def __torch_function__(

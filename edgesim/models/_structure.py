@@ -45,6 +45,7 @@ class Layer:
         tensors: names of its parameters.
         buffers: names of the buffers of its modules (the statistics of a norm).
         parameters: number of parameter elements.
+        statistics: number of floating-point elements of its buffers.
         macs: multiply-adds of one forward sample (algorithms 1.3; norms and activations are not counted).
         input_elements: elements of one sample's input.
         output_elements: elements of one sample's output.
@@ -56,6 +57,7 @@ class Layer:
     tensors: tuple[str, ...]
     buffers: tuple[str, ...]
     parameters: int
+    statistics: int
     macs: int
     input_elements: int
     output_elements: int
@@ -121,6 +123,10 @@ class ModelStructure:
     def trained_parameters(self, first: int) -> int:
         """Parameter elements of the layers from index `first` on."""
         return sum(layer.parameters for layer in self.layers[first:])
+
+    def trained_statistics(self, first: int) -> int:
+        """Floating-point buffer elements of the layers from index `first` on."""
+        return sum(layer.statistics for layer in self.layers[first:])
 
     def trained_tensors(self, first: int) -> tuple[str, ...]:
         """Names of the parameters of the layers from index `first` on."""
@@ -335,16 +341,18 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def finished(self, network: nn.Module) -> Iterator[Layer]:
         """The layers, with their names and buffers filled in."""
-        buffers = [name for name, _ in network.named_buffers()]
+        counted = {name: b.numel() if b.is_floating_point() else 0 for name, b in network.named_buffers()}
         for draft in self.drafts:
             owners = {name.rpartition(".")[0] for name in draft.tensors}
             weight = max(draft.tensors, key=lambda name: self._sizes[name])
+            buffers = tuple(name for name in counted if name.rpartition(".")[0] in owners)
             yield Layer(
                 name=weight.rpartition(".")[0] or weight,
                 kind=draft.kind,
                 tensors=tuple(name for name in self._sizes if name in draft.tensors),
-                buffers=tuple(name for name in buffers if name.rpartition(".")[0] in owners),
+                buffers=buffers,
                 parameters=sum(self._sizes[name] for name in draft.tensors),
+                statistics=sum(counted[name] for name in buffers),
                 macs=draft.macs,
                 input_elements=draft.input_elements,
                 output_elements=draft.output_elements,

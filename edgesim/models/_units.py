@@ -13,7 +13,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -198,7 +198,7 @@ def _can_be_cut(items: Sequence[Any], names: Mapping[Any, str], output: nn.Modul
                 f"module {names[module]} ({type(module).__name__}) ties channels together,"
                 " and how to cut it is not known"
             )
-        if _is_grouped(module) and (module.transposed or len(item.idxs) != _channels(item)):
+        if _is_grouped(module) and len(item.idxs) != _channels(item):
             return False
         if module is output and _writes(item):
             return False
@@ -210,7 +210,7 @@ def is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, _ConvNd) and module.groups == module.in_channels == module.out_channels
 
 
-def _is_grouped(module: nn.Module) -> bool:
+def _is_grouped(module: object) -> TypeGuard[_ConvNd]:
     return isinstance(module, _ConvNd) and module.groups > 1 and not is_depthwise(module)
 
 
@@ -256,14 +256,17 @@ def _units_of_channels(items: Sequence[Any]) -> Units:
     A grouped convolution keeps as many channels in every group of filters only if it keeps the same ones.
     """
     channels = 1 + max(max(item.root_idxs) for item in items)
-    links = coo_array((channels, channels))
+    same: list[tuple[Units, Units]] = []
     for item in items:
         module = item.dep.target.module
         if _is_grouped(module):
             roots = np.empty(_channels(item), dtype=np.int64)
             roots[np.asarray(item.idxs)] = item.root_idxs
-            first = np.resize(roots[: len(roots) // module.groups], len(roots))
-            links += coo_array((np.ones(len(roots)), (roots, first)), shape=links.shape)
+            same.append((roots, np.resize(roots[: len(roots) // module.groups], len(roots))))
+    if not same:
+        return np.arange(channels)
+    left, right = map(np.concatenate, zip(*same, strict=True))
+    links = coo_array((np.ones(len(left)), (left, right)), shape=(channels, channels))
     units: Units = connected_components(links, directed=False)[1].astype(np.int64)
     return units
 
