@@ -29,6 +29,7 @@ from edgesim.models._units import KeptSize, UnitLayout, Units
 from edgesim.rng import Streams
 
 _SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
+_DRAWN = 65_537  # repeated in large tensors; a prime, so that rows and columns differ
 _TOLERANCE = 1e-3  # of the largest output, in float32; a unit out of place is off by a good part of it
 _MIXING = (functional.group_norm, functional.layer_norm, functional.rms_norm, functional.local_response_norm)
 
@@ -62,12 +63,12 @@ def _some(size: int) -> Units:
 
 
 def _random(network: nn.Module) -> nn.Module:
-    """The network with values that are all different and neither vanish nor explode."""
+    """The network with values that differ from unit to unit and neither vanish nor explode."""
     made = copy.deepcopy(network).float().eval().requires_grad_(False)
-    generator = Streams(0).generator("weights of the cut check")
-    for tensor in (*made.parameters(), *made.buffers()):
+    block = Streams(0).generator("weights of the cut check").standard_normal(_DRAWN, dtype=np.float32)
+    for number, tensor in enumerate((*made.parameters(), *made.buffers())):
         if tensor.is_floating_point():
-            drawn = torch.from_numpy(generator.standard_normal(tuple(tensor.shape), dtype=np.float32))
+            drawn = torch.from_numpy(np.resize(np.roll(block, number), tuple(tensor.shape)))
             fan_in = tensor.numel() / len(tensor) if tensor.dim() > 1 else 1
             tensor.copy_(drawn / fan_in**0.5 if tensor.dim() > 1 else 1 + drawn / 10)
     return made
@@ -179,7 +180,7 @@ def _mask(network: nn.Module, layout: UnitLayout, kept: Sequence[Units]) -> None
     slicer = make_slicer(layout, kept)
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         if name in slicer.places:
-            held = slicer.take(name, tensor)
+            held = slicer.take(name, tensor).clone()
             add_at(tensor.zero_(), slicer.places[name], held)
 
 

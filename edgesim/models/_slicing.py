@@ -31,7 +31,7 @@ class Slicer:
     places: Mapping[str, Place]
 
     def take(self, name: str, full: Tensor) -> Tensor:
-        """The small tensor's values; a copy where anything is cut."""
+        """The small tensor's values, contiguous; they may lie in the full tensor's memory."""
         place = self.places.get(name)
         return full if place is None else gather(full, place).contiguous()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import torch
@@ -81,7 +81,7 @@ class Grouped(nn.Module):
 
 
 def thin(network: nn.Module, shape: tuple[int, ...], rate: float) -> nn.Module:
-    """A network whose published form is slow, cut to its first units, and from then on a network like any other."""
+    """A network whose published form is slow, cut to its first units: a network like any other."""
     layout = read_structure(network, shape).units
     return small_network(network, layout, prefix_cut(layout, rate).kept, rate)
 
@@ -118,7 +118,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 WITH_GROUPS = ("mobilenet_v2", "grouped")
 
 
-@lru_cache(maxsize=None)
+@cache
 def structure_of(name: str) -> ModelStructure:
     """The structure of a network whose tensors are all different from zero and from each other."""
     make, shape = NETWORKS[name]

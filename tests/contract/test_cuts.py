@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from edgesim.aggregation.covered import Covered
 from edgesim.models._attention import attention_as_products
 from edgesim.models._check import WithoutStatistics
 from edgesim.models._slicing import make_slicer, small_network
-from edgesim.models._structure import ModelStructure, read_structure
+from edgesim.models._structure import ModelStructure
 from edgesim.models._units import NEVER
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.submodels._submodel import Cut, Submodel
@@ -147,7 +146,7 @@ def test_disjoint_updates_are_written_back_by_their_owners(structure: ModelStruc
 
 
 def test_relabelling_units_leaves_the_network_and_commutes_with_aggregation(
-    name: str, structure: ModelStructure
+    structure: ModelStructure,
 ) -> None:
     layout, before = structure.units, {n: t.double() for n, t in tensors_of(structure.network).items()}
     generator = np.random.default_rng(3)
