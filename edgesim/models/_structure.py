@@ -94,6 +94,7 @@ class ModelStructure:
     products: tuple[Product, ...]
     network: nn.Module = field(repr=False, compare=False)
     input_shape: tuple[int, ...]
+    _activation_bytes: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> int:
@@ -146,15 +147,14 @@ class ModelStructure:
         """Bytes per sample of the widest layer's input and output, T of algorithms 1.4."""
         return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
 
-    @cached_property
-    def activation_bytes(self) -> tuple[int, ...]:
-        """A of algorithms 1.4 for each first trained layer: bytes per sample that the backward pass needs.
+    def activation_bytes(self, first: int) -> int:
+        """A of algorithms 1.4: bytes per sample that the backward pass needs, with layers from `first` trained.
 
         Measured with autograd's own saved-tensor hooks, as the difference between batches of three and two.
         """
-        return tuple(
-            self._saved_bytes(first, 3) - self._saved_bytes(first, 2) for first in range(len(self.layers))
-        )
+        if first not in self._activation_bytes:
+            self._activation_bytes[first] = self._saved_bytes(first, 3) - self._saved_bytes(first, 2)
+        return self._activation_bytes[first]
 
     def _saved_bytes(self, first: int, batch: int) -> int:
         trained = set(self.trained_tensors(first))

@@ -50,7 +50,7 @@ def memory_bytes(structure: ModelStructure, submodel: Submodel, batch: int, opti
     first = submodel.first_layer
     held = FLOAT_BYTES * structure.parameters
     trained = FLOAT_BYTES * (1 + optimizer.states) * structure.trained_parameters(first)
-    return held + trained + batch * (structure.activation_bytes[first] + structure.transient_bytes)
+    return held + trained + batch * (structure.activation_bytes(first) + structure.transient_bytes)
 
 
 def operators(structure: ModelStructure, first: int, batch: int) -> tuple[Operator, ...]:
