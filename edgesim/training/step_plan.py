@@ -247,7 +247,7 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
             noise = graph.placeholder(f"noise_{len(found)}")
         noise.meta["val"] = node.meta["val"]
         last = noise
-        keep = node.args[1]
+        keep = node.args[1] if len(node.args) > 1 else 0.5  # a default is left out of the graph
         assert isinstance(keep, float)
         found.append(Noise(_graph.shape_of(node), node.meta["val"].dtype, keep))
         node.replace_all_uses_with(noise)

@@ -54,7 +54,7 @@ class Encoder(nn.Module):
         self.embed = nn.Linear(4, 8)
         self.token, self.positions = (nn.Parameter(torch.randn(1, length, 8)) for length in (1, 7))
         self.first, self.second = (
-            nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True) for _ in range(2)
+            nn.TransformerEncoderLayer(8, 2, 12, dropout=0.1, batch_first=True) for _ in range(2)
         )
         self.output = nn.Linear(8, CLASSES)
 
@@ -86,6 +86,12 @@ def thin(network: nn.Module, shape: tuple[int, ...], rate: float) -> nn.Module:
     return small_network(network, layout, prefix_cut(layout, rate).kept, rate)
 
 
+def short_mobilenet() -> nn.Module:
+    """MobileNetV2 with four of its seventeen blocks: with and without expansion, stride and residual sum."""
+    blocks = [[1, 4, 1, 1], [6, 6, 2, 2], [6, 8, 1, 1]]
+    return torchvision.models.MobileNetV2(CLASSES, width_mult=0.25, inverted_residual_setting=blocks)
+
+
 def vision_transformer() -> nn.Module:
     return torchvision.models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES
@@ -103,10 +109,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: thin(torchvision.models.resnet18(num_classes=CLASSES), COLOUR, 1 / 8),
         COLOUR,
     ),
-    "mobilenet_v2": (
-        lambda: thin(torchvision.models.mobilenet_v2(num_classes=CLASSES), COLOUR, 1 / 8),
-        COLOUR,
-    ),
+    "mobilenet_v2": (short_mobilenet, COLOUR),
     "vgg11": (lambda: thin(torchvision.models.vgg11(num_classes=CLASSES), COLOUR, 1 / 32), COLOUR),
     "user class": (lambda: adapt("mine:Mine", Mine, {}).build(GREY, CLASSES), GREY),
     "user function": (lambda: adapt("mine:my_mlp", my_mlp, {}).build(GREY, CLASSES), GREY),
