@@ -219,7 +219,7 @@ def federation(parts: Parts) -> Federation:
             name: value.detach()
             .to(options.device, _DTYPES[options.precision] if value.is_floating_point() else None)
             .clone()
-            for name, value in network.state_dict().items()
+            for name, value in (*network.named_parameters(), *network.named_buffers())
         },
     )
 

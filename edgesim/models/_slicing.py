@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from edgesim.models._attention import CutAttention, is_attention
 from edgesim.models._units import UnitLayout, Units, is_depthwise
 
 Place = tuple[slice | Tensor, ...]
@@ -30,7 +31,7 @@ class Slicer:
     places: Mapping[str, Place]
 
     def take(self, name: str, full: Tensor) -> Tensor:
-        """The small tensor's values; a copy where anything is cut."""
+        """The small tensor's values, contiguous; they may lie in the full tensor's memory."""
         place = self.places.get(name)
         return full if place is None else gather(full, place).contiguous()
 
@@ -114,6 +115,18 @@ def small_network(
                 )
                 setattr(module, name, fresh)
         _adjust(module, rate)
+    for path, module in list(small.named_modules()):
+        if is_attention(module) and any(
+            f"{path}.{name}" in slicer.places for name, _ in module.named_parameters()
+        ):
+            small.set_submodule(path, CutAttention(module))
+    for size in layout.sizes:
+        _resize(
+            small.get_submodule(size.module),
+            size.attribute,
+            layout.groups[size.group].size,
+            len(kept[size.group]),
+        )
     if scale != 1:
         for maker in (path for group in layout.groups for path in group.makers):
             small.get_submodule(maker).register_forward_hook(_Scaler(scale))
@@ -133,10 +146,9 @@ class _Scaler:
 def _adjust(module: nn.Module, rate: float) -> None:
     """Set the sizes that a module keeps beside its tensors."""
     if isinstance(module, _ConvNd):
-        depthwise = is_depthwise(module)
-        module.out_channels = module.weight.shape[0]
-        module.groups = module.out_channels if depthwise else module.groups
-        module.in_channels = module.weight.shape[1] * module.groups
+        module.groups = module.weight.shape[0] if is_depthwise(module) else module.groups
+        sides = (module.weight.shape[0], module.weight.shape[1] * module.groups)
+        module.out_channels, module.in_channels = reversed(sides) if module.transposed else sides
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.GroupNorm) and module.affine:
@@ -144,10 +156,19 @@ def _adjust(module: nn.Module, rate: float) -> None:
         if channels != module.num_channels:
             module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
         module.num_channels = channels
-    elif isinstance(module, nn.LayerNorm) and module.elementwise_affine:
+    elif isinstance(module, nn.Embedding):
+        module.embedding_dim = module.weight.shape[1]
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:
         module.normalized_shape = tuple(module.weight.shape)
     elif isinstance(module, nn.modules.batchnorm._NormBase) and module.weight is not None:
         module.num_features = module.weight.shape[0]
+
+
+def _resize(module: nn.Module, attribute: str, full: int, kept: int) -> None:
+    """Put the number of kept units in the place of that of all."""
+    value = getattr(module, attribute)
+    resized = tuple(kept if each == full else each for each in value) if isinstance(value, tuple) else kept
+    setattr(module, attribute, resized)
 
 
 def _largest_divisor(channels: int, limit: int) -> int:

@@ -8,19 +8,19 @@ the data on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from edgesim.errors import RunFailed
+from edgesim.models._attention import attention_as_products
+from edgesim.models._check import checked
 from edgesim.models._units import UnitLayout, read_units
 
 aten = torch.ops.aten
@@ -32,6 +32,7 @@ _NORMS = frozenset(
     (aten.native_batch_norm, aten.native_group_norm, aten.native_layer_norm, aten._batch_norm_no_update)
 )
 _LOOKUPS = frozenset((aten.embedding,))
+_JOINS = frozenset((aten.cat,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Layer:
         tensors: names of its parameters.
         buffers: names of the buffers of its modules (the statistics of a norm).
         parameters: number of parameter elements.
+        statistics: number of floating-point elements of its buffers.
         macs: multiply-adds of one forward sample (algorithms 1.3; norms and activations are not counted).
         input_elements: elements of one sample's input.
         output_elements: elements of one sample's output.
@@ -55,6 +57,7 @@ class Layer:
     tensors: tuple[str, ...]
     buffers: tuple[str, ...]
     parameters: int
+    statistics: int
     macs: int
     input_elements: int
     output_elements: int
@@ -91,6 +94,7 @@ class ModelStructure:
     products: tuple[Product, ...]
     network: nn.Module = field(repr=False, compare=False)
     input_shape: tuple[int, ...]
+    _activation_bytes: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> int:
@@ -121,6 +125,10 @@ class ModelStructure:
         """Parameter elements of the layers from index `first` on."""
         return sum(layer.parameters for layer in self.layers[first:])
 
+    def trained_statistics(self, first: int) -> int:
+        """Floating-point buffer elements of the layers from index `first` on."""
+        return sum(layer.statistics for layer in self.layers[first:])
+
     def trained_tensors(self, first: int) -> tuple[str, ...]:
         """Names of the parameters of the layers from index `first` on."""
         return tuple(name for layer in self.layers[first:] for name in layer.tensors)
@@ -132,22 +140,21 @@ class ModelStructure:
         Raises:
             RunFailed: the network cannot be traced or cut; the message names the module.
         """
-        return read_units(self)
+        return checked(self.network, read_units(self), self.input_shape)
 
     @cached_property
     def transient_bytes(self) -> int:
         """Bytes per sample of the widest layer's input and output, T of algorithms 1.4."""
         return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
 
-    @cached_property
-    def activation_bytes(self) -> tuple[int, ...]:
-        """A of algorithms 1.4 for each first trained layer: bytes per sample that the backward pass needs.
+    def activation_bytes(self, first: int) -> int:
+        """A of algorithms 1.4: bytes per sample that the backward pass needs, with layers from `first` trained.
 
         Measured with autograd's own saved-tensor hooks, as the difference between batches of three and two.
         """
-        return tuple(
-            self._saved_bytes(first, 3) - self._saved_bytes(first, 2) for first in range(len(self.layers))
-        )
+        if first not in self._activation_bytes:
+            self._activation_bytes[first] = self._saved_bytes(first, 3) - self._saved_bytes(first, 2)
+        return self._activation_bytes[first]
 
     def _saved_bytes(self, first: int, batch: int) -> int:
         trained = set(self.trained_tensors(first))
@@ -207,21 +214,6 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     if unused:
         raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
     return ModelStructure(layers, tuple(watcher.products), network, tuple(input_shape))
-
-
-@contextmanager
-def attention_as_products() -> Iterator[None]:
-    """Run attention as the matrix products that it consists of, in place of fused operators.
-
-    The fused ones hide parameters, and count as random even where nothing is dropped.
-    """
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass
@@ -305,11 +297,11 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _cheap(
         self, func: Any, used: list[str], data: list[Tensor], outputs: list[Tensor], upstream: frozenset[int]
     ) -> frozenset[int]:
-        """A norm, a scale or an added bias joins the last layer; a look-up is a layer of no multiply-adds."""
+        """A norm, a scale, an added bias or a class token joins the last layer; a look-up is a layer."""
         packet = func.overloadpacket
         if packet in _LOOKUPS:
             return self._add_layer("embedding", used, 0, data, outputs, upstream)
-        if packet not in _NORMS and torch.Tag.pointwise not in func.tags:
+        if packet not in _NORMS | _JOINS and torch.Tag.pointwise not in func.tags:
             raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)
@@ -349,16 +341,18 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def finished(self, network: nn.Module) -> Iterator[Layer]:
         """The layers, with their names and buffers filled in."""
-        buffers = [name for name, _ in network.named_buffers()]
+        counted = {name: b.numel() if b.is_floating_point() else 0 for name, b in network.named_buffers()}
         for draft in self.drafts:
             owners = {name.rpartition(".")[0] for name in draft.tensors}
             weight = max(draft.tensors, key=lambda name: self._sizes[name])
+            buffers = tuple(name for name in counted if name.rpartition(".")[0] in owners)
             yield Layer(
                 name=weight.rpartition(".")[0] or weight,
                 kind=draft.kind,
                 tensors=tuple(name for name in self._sizes if name in draft.tensors),
-                buffers=tuple(name for name in buffers if name.rpartition(".")[0] in owners),
+                buffers=buffers,
                 parameters=sum(self._sizes[name] for name in draft.tensors),
+                statistics=sum(counted[name] for name in buffers),
                 macs=draft.macs,
                 input_elements=draft.input_elements,
                 output_elements=draft.output_elements,

@@ -3,26 +3,36 @@
 A unit is one channel of a hidden layer, with everything that exists because of it: a filter and its bias, the
 norm's entries, the columns of the layers that read it, the same channel of each layer that writes to the same
 residual stream. torch-pruning's dependency graph finds them for any network that it can trace (Fang et al.,
-CVPR 2023). The output layer's classes and the input's channels are never units.
+CVPR 2023). In attention and in grouped convolutions it is the same channel of every head or group. The output
+layer's classes and the input's channels are never units.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
 import torch_pruning
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from edgesim.errors import RunFailed
+from edgesim.models._attention import (
+    Dims,
+    TiedAttention,
+    attention_as_products,
+    is_attention,
+    places_in_attention,
+)
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -32,7 +42,7 @@ Units = NDArray[np.int64]
 NEVER = -1  # a coordinate that belongs to no unit
 
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
-_CUT = (_ConvNd, nn.Linear, *_NORMS)
+_CUT = (_ConvNd, nn.Linear, nn.Embedding, nn.Parameter, *_NORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,21 @@ class UnitGroup:
     makers: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KeptSize:
+    """A number of units that a module holds beside its tensors, and that shrinks with them.
+
+    Attributes:
+        module: path of the module.
+        attribute: name of the attribute: the number, or a tuple with it.
+        group: index of the unit group.
+    """
+
+    module: str
+    attribute: str
+    group: int
+
+
 @dataclass(frozen=True, eq=False)
 class UnitLayout:
     """Which coordinate of which tensor belongs to which unit.
@@ -58,10 +83,12 @@ class UnitLayout:
         groups: in the order in which the network first runs them.
         places: per tensor and dimension the unit of each coordinate, counted through all groups; null where
             no coordinate of the dimension belongs to a unit.
+        sizes: what modules hold beside their tensors.
     """
 
     groups: tuple[UnitGroup, ...]
     places: Mapping[str, tuple[Units | None, ...]]
+    sizes: tuple[KeptSize, ...] = ()
 
     @cached_property
     def offsets(self) -> Units:
@@ -99,33 +126,67 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     """
     network = copy.deepcopy(structure.network).requires_grad_()  # on frozen parameters nothing would be found
     network.eval()
+    attentions = {path: module for path, module in network.named_modules() if is_attention(module)}
+    for path, module in attentions.items():
+        network.set_submodule(path, TiedAttention(module))
     graph = _dependencies(network, structure)
-    names = {module: name for name, module in network.named_modules()}
+    names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
     order = {layer.name: place for place, layer in enumerate(structure.layers)}
+
+    def rank(item: Any) -> int:
+        path = names[item.dep.target.module]
+        return order.get(path, order.get(path.rpartition(".")[0], len(order)))
+
     found = []
     for group in graph.get_all_groups(ignored_layers=[output], root_module_types=[_ConvNd, nn.Linear]):
-        items = [item for item in group if item.dep.target.module in names]
+        items = sorted((item for item in group if item.dep.target.module in names), key=rank)
         if _can_be_cut(items, names, output):
             found.append(items)
-    found.sort(key=lambda items: min(order.get(names[item.dep.target.module], len(order)) for item in items))
-    return _layout(found, names, network)
+    found.sort(key=lambda items: rank(items[0]))
+    layout = _layout(found, names, network)
+    return replace(layout, places=_of_attentions(layout.places, attentions, network))
 
 
 def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
     try:
-        return torch_pruning.DependencyGraph().build_dependency(
-            network, example_inputs=torch.zeros(1, *structure.input_shape), verbose=False
-        )
-    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError) as error:
+        with attention_as_products():
+            return torch_pruning.DependencyGraph().build_dependency(
+                network, example_inputs=torch.zeros(1, *structure.input_shape), verbose=False
+            )
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        AssertionError,
+    ) as error:
         raise RunFailed(
             f"the model {type(network).__name__} cannot be traced for its units"
             f" ({type(error).__name__}: {error}); methods that cut widths need a model that can"
         ) from error
 
 
-def _can_be_cut(items: Sequence[Any], names: Mapping[nn.Module, str], output: nn.Module) -> bool:
-    """Whether a group is cut. Channels around a grouped convolution that is not depthwise stay whole.
+def _of_attentions(
+    places: Mapping[str, Dims], attentions: Mapping[str, nn.MultiheadAttention], network: nn.Module
+) -> dict[str, tuple[Units | None, ...]]:
+    """The places with those of attentions in place of those of the layers that stood for them."""
+    shown = {name: tuple(dims) for name, dims in places.items()}
+    for path, module in attentions.items():
+        tied = {
+            name: shown.pop(f"{path}.{name}", (None,) * tensor.dim())
+            for name, tensor in network.get_submodule(path).named_parameters()
+        }
+        for name, dims in places_in_attention(module, tied).items():
+            if any(dim is not None for dim in dims):
+                shown[f"{path}.{name}"] = tuple(dims)
+    return shown
+
+
+def _can_be_cut(items: Sequence[Any], names: Mapping[Any, str], output: nn.Module) -> bool:
+    """Whether a group is cut. Channels of which a grouped convolution reads a part stay whole.
 
     Raises:
         RunFailed: a module whose channels these are is of a kind that we cannot cut.
@@ -137,7 +198,7 @@ def _can_be_cut(items: Sequence[Any], names: Mapping[nn.Module, str], output: nn
                 f"module {names[module]} ({type(module).__name__}) ties channels together,"
                 " and how to cut it is not known"
             )
-        if isinstance(module, _ConvNd) and module.groups > 1 and not is_depthwise(module):
+        if _is_grouped(module) and len(item.idxs) != _channels(item):
             return False
         if module is output and _writes(item):
             return False
@@ -149,60 +210,87 @@ def is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, _ConvNd) and module.groups == module.in_channels == module.out_channels
 
 
+def _is_grouped(module: object) -> TypeGuard[_ConvNd]:
+    return isinstance(module, _ConvNd) and module.groups > 1 and not is_depthwise(module)
+
+
+def _channels(item: Any) -> int:
+    """Channels of a convolution on the side that an item cuts."""
+    module: _ConvNd = item.dep.target.module
+    return module.out_channels if _writes(item) else module.in_channels
+
+
 def _writes(item: Any) -> bool:
     """Whether the module of an item makes the channels, and does not merely read or normalise them."""
     module = item.dep.target.module
     return (
-        isinstance(module, _ConvNd | nn.Linear)
+        isinstance(module, _ConvNd | nn.Linear | nn.Embedding)
         and "out" in item.dep.handler.__name__
         and not is_depthwise(module)
     )
 
 
-def _layout(found: Sequence[Sequence[Any]], names: Mapping[nn.Module, str], network: nn.Module) -> UnitLayout:
-    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    places: dict[str, list[Units | None]] = {name: [None] * len(shape) for name, shape in shapes.items()}
+def _layout(found: Sequence[Sequence[Any]], names: Mapping[Any, str], network: nn.Module) -> UnitLayout:
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    places: dict[str, list[Units | None]] = {name: [None] * tensor.dim() for name, tensor in tensors}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
     groups: list[UnitGroup] = []
     offset = 0
     for items in found:
         makers = [names[item.dep.target.module] for item in items if _writes(item)]
-        size = 1 + max(max(item.root_idxs) for item in items)
+        unit = _units_of_channels(items)
+        size = 1 + int(unit.max())
         groups.append(UnitGroup(makers[0], size, tuple(dict.fromkeys(makers))))
         for item in items:
-            _mark(item, names[item.dep.target.module], offset, shapes, places)
+            owned = offset + unit[np.asarray(item.root_idxs)]
+            for name, dim in _touched(item, names[item.dep.target.module], shapes):
+                _mark(places[name], dim, shapes[name][dim], np.asarray(item.idxs), owned)
         offset += size
     marked = {name: tuple(dims) for name, dims in places.items() if any(dim is not None for dim in dims)}
     return UnitLayout(tuple(groups), marked)
 
 
-def _mark(
-    item: Any,
-    path: str,
-    offset: int,
-    shapes: Mapping[str, tuple[int, ...]],
-    places: dict[str, list[Units | None]],
-) -> None:
-    """Write the units of one module's coordinates."""
-    for name, dim in _touched(item, path, shapes):
-        owners = places[name][dim]
-        if owners is None:
-            owners = np.full(shapes[name][dim], NEVER, dtype=np.int64)
-            places[name][dim] = owners
-        owners[np.asarray(item.idxs)] = offset + np.asarray(item.root_idxs)
+def _units_of_channels(items: Sequence[Any]) -> Units:
+    """The unit of each channel of a group: its own, or that of its like in the first group of filters.
+
+    A grouped convolution keeps as many channels in every group of filters only if it keeps the same ones.
+    """
+    channels = 1 + max(max(item.root_idxs) for item in items)
+    same: list[tuple[Units, Units]] = []
+    for item in items:
+        module = item.dep.target.module
+        if _is_grouped(module):
+            roots = np.empty(_channels(item), dtype=np.int64)
+            roots[np.asarray(item.idxs)] = item.root_idxs
+            same.append((roots, np.resize(roots[: len(roots) // module.groups], len(roots))))
+    if not same:
+        return np.arange(channels)
+    left, right = map(np.concatenate, zip(*same, strict=True))
+    links = coo_array((np.ones(len(left)), (left, right)), shape=(channels, channels))
+    units: Units = connected_components(links, directed=False)[1].astype(np.int64)
+    return units
+
+
+def _mark(dims: list[Units | None], dim: int, size: int, channels: Units, units: Units) -> None:
+    """Write the units of a dimension's coordinates; of a grouped convolution's inputs the first group's."""
+    owners = dims[dim]
+    if owners is None:
+        owners = dims[dim] = np.full(size, NEVER, dtype=np.int64)
+    held = channels < size
+    owners[channels[held]] = units[held]
 
 
 def _touched(item: Any, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, int]]:
     """Tensors and dimensions that lose coordinates when channels of a module are cut at this item."""
     module = item.dep.target.module
-    reads = (
-        "in" in item.dep.handler.__name__.split("_")
-        and not isinstance(module, _NORMS)
-        and not is_depthwise(module)
-    )
-    prefix = f"{path}." if path else ""
-    if reads:
-        yield f"{prefix}weight", 1
+    if isinstance(module, nn.Parameter):
+        yield path, item.dep.target.pruning_dim
         return
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        if shapes.get(f"{prefix}{name}"):
-            yield f"{prefix}{name}", 0
+    prefix = f"{path}." if path else ""
+    reads = isinstance(module, _ConvNd | nn.Linear) and not _writes(item) and not is_depthwise(module)
+    inputs_first = isinstance(module, nn.Embedding | _ConvTransposeNd) and not is_depthwise(module)
+    yield f"{prefix}weight", int(reads != inputs_first)
+    if not reads:
+        for name in ("bias", "running_mean", "running_var"):
+            if shapes.get(f"{prefix}{name}"):
+                yield f"{prefix}{name}", 0

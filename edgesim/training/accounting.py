@@ -50,7 +50,7 @@ def memory_bytes(structure: ModelStructure, submodel: Submodel, batch: int, opti
     first = submodel.first_layer
     held = FLOAT_BYTES * structure.parameters
     trained = FLOAT_BYTES * (1 + optimizer.states) * structure.trained_parameters(first)
-    return held + trained + batch * (structure.activation_bytes[first] + structure.transient_bytes)
+    return held + trained + batch * (structure.activation_bytes(first) + structure.transient_bytes)
 
 
 def operators(structure: ModelStructure, first: int, batch: int) -> tuple[Operator, ...]:
@@ -85,7 +85,7 @@ def workload(
     optimizer: Optimizer,
     parameters: int,
 ) -> Workload:
-    """The workload of one visit.
+    """The workload of one visit; the statistics of norms travel with the parameters of their layer.
 
     Args:
         structure: of what the device holds.
@@ -99,10 +99,11 @@ def workload(
     processed = work.processed(samples)
     batch = work.batch(samples)
     trained = structure.trained_parameters(first)
+    down = FLOAT_BYTES * (structure.parameters + structure.trained_statistics(0))
     identity = f"{[(layer.name, layer.parameters) for layer in structure.layers]} {first} {batch} {optimizer}"
     shape = hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()
     whole = submodel.cut is None
-    parts = [Part("weights" if whole else submodel.label, FLOAT_BYTES * structure.parameters)]
+    parts = [Part("weights" if whole else submodel.label, down)]
     if submodel.mask_bytes:
         parts.append(Part(f"mask of {submodel.label}", submodel.mask_bytes))
     return Workload(
@@ -111,7 +112,7 @@ def workload(
         backward_flops=2 * structure.backward_macs(first) * processed,
         operators=operators(structure, first, batch),
         parts_down=tuple(parts),
-        bytes_up=FLOAT_BYTES * trained,
+        bytes_up=FLOAT_BYTES * (trained + structure.trained_statistics(first)),
         memory_bytes=memory_bytes(structure, submodel, batch, optimizer),
         samples=processed,
         steps=work.steps_of(samples),

@@ -19,7 +19,7 @@ from torch.func import vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgesim.errors import RunFailed
-from edgesim.models._structure import attention_as_products
+from edgesim.models._attention import attention_as_products
 from edgesim.training import _graph
 from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
@@ -247,7 +247,7 @@ def _noise_as_inputs(graph: fx.Graph) -> tuple[Noise, ...]:
             noise = graph.placeholder(f"noise_{len(found)}")
         noise.meta["val"] = node.meta["val"]
         last = noise
-        keep = node.args[1]
+        keep = node.args[1] if len(node.args) > 1 else 0.5  # a default is left out of the graph
         assert isinstance(keep, float)
         found.append(Noise(_graph.shape_of(node), node.meta["val"].dtype, keep))
         node.replace_all_uses_with(noise)

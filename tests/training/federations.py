@@ -62,7 +62,8 @@ def federation(
     trainer = CountingTrainer(
         network, Objective(), ledger.optimizer, samples, execution or Execution(), streams, work.batch_size
     )
-    weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    weights = {name: tensor.detach().clone() for name, tensor in tensors}
     cuts = np.split(streams.generator("shards").permutation(POOL), np.cumsum(SIZES)[:-1])
     return Federation(
         ledger=ledger,
