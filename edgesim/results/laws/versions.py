@@ -33,7 +33,7 @@ def the_clock_is_monotone(evidence: Evidence) -> Finding:
         return judge(
             (times_s < 0) | exceeds(times_s, end_s),
             lambda row: f"{name}.{key} of row {row} is {times_s[row]:g} s in a run of {end_s:g} s",
-            "times",
+            name,
         )
 
     def in_order(name: str) -> Finding:
@@ -41,7 +41,7 @@ def the_clock_is_monotone(evidence: Evidence) -> Finding:
         return judge(
             np.diff(times_s, prepend=0.0) < 0,
             lambda row: f"{name}.time_s goes back to {times_s[row]:g} s in row {row}",
-            "times",
+            name,
         )
 
     return first_broken(
