@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Progress, execute
@@ -21,6 +23,7 @@ from edgesim.progress import INTERVAL_S, Display, Report, display, every
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
+from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
 from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
@@ -273,6 +276,10 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
     scenario = parts.scenario
     tables = {name: frame(name, columns) for name, columns in outcome.tables.items()}
     fleet = parts.fleet
+    end_s = float(tables["evaluations"]["time_s"].max())
+    tables["devices"] = device_table(
+        tables["dispatches"], end_s, fleet.idle_w, lambda devices: np.full(len(devices), end_s)
+    )
     context = Context(
         reason=outcome.reason,
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,

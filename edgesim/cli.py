@@ -141,6 +141,22 @@ def retime(
 
 
 @app.command()
+def verify(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="directory of a finished run")],
+    as_json: AsJson = False,
+) -> None:
+    """Re-derive a run from its tables: exit 1 if a law is broken or the model did not learn."""
+    from edgesim.reports.verdicts import is_kept, render, to_json
+    from edgesim.results.run import read
+    from edgesim.results.verification import verify as verify_run
+
+    verdicts = verify_run(read(run_))
+    _print(to_json(verdicts), as_json, lambda: render(verdicts, run_))
+    if not is_kept(verdicts):
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(
     scenario: ScenarioArgument,
     variant: Variant = None,

@@ -113,8 +113,8 @@ class RunDirectory:
 def _write_results(folder: Path, result: RunResult) -> None:
     (folder / SCENARIO).write_text(result.scenario_yaml, encoding="utf-8")
     (folder / SUMMARY).write_text(to_json(result.summary), encoding="utf-8")
-    for name, file in TABLES.items():
-        tables.write(name, result.tables[name], folder / file)
+    for name, table in result.tables.items():
+        tables.write(name, table, folder / TABLES[name])
     timeline.write(result.tables, folder / TIMELINE)
     if result.weights is not None:
         save_file(

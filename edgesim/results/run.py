@@ -42,7 +42,7 @@ class RunResult:
         scenario_yaml: the scenario as resolved; running it again gives the same run.
         manifest: circumstances, see `manifest`.
         summary: results in brief, see `edgesim.results.summary`.
-        tables: evaluations, dispatches, aggregations and coverage, see `edgesim.results.tables`.
+        tables: by name, see `edgesim.results.tables`; those that came later may be missing.
         weights: of the last version of the model; null where nothing was trained.
     """
 
@@ -103,7 +103,11 @@ def read(path: Path) -> RunResult:
         scenario_yaml=_read_text(path / SCENARIO),
         manifest=found,
         summary=_read_json(path / SUMMARY),
-        tables={name: _read_table(name, path / file) for name, file in TABLES.items()},
+        tables={
+            name: _read_table(name, path / file)
+            for name, file in TABLES.items()
+            if name not in tables.LATER or (path / file).exists()
+        },
         weights=None if found["timing_only"] else _read_weights(path / WEIGHTS),
     )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from edgesim.results.learning import loss_trend
+
 OUTCOMES = (
     "aggregated",
     "late",
@@ -47,13 +49,13 @@ def summarise(tables: Mapping[str, pd.DataFrame], context: Context) -> dict[str,
     """What `summary.json` says about a run; a number that is not known is null.
 
     Seconds of computing are those of completed phases; they are wasted where the update was not aggregated.
+    `energy_j` is what visits cost; `idle_j` is what the devices that took part drew between them.
     """
     evaluations, dispatches = tables["evaluations"], tables["dispatches"]
     participation = {
         profile: _participation(dispatches[dispatches["profile"] == profile], count)
         for profile, count in context.devices.items()
     }
-    energy_j = dispatches["energy_j"]
     wasted = dispatches.loc[dispatches["outcome"] != "aggregated", "compute_s"]
     return {
         "reason": context.reason,
@@ -65,8 +67,9 @@ def summarise(tables: Mapping[str, pd.DataFrame], context: Context) -> dict[str,
         "best": _best(evaluations),
         "bytes_down": int(dispatches["bytes_down"].sum()),
         "bytes_up": int(dispatches["bytes_up"].sum()),
-        "energy_j": None if energy_j.isna().any() else float(energy_j.sum()),
-        "visits_of_known_energy": int(energy_j.notna().sum()),
+        "energy_j": _total(dispatches["energy_j"]),
+        "idle_j": _total(tables["devices"]["idle_j"]) if "devices" in tables else None,
+        "visits_of_known_energy": int(dispatches["energy_j"].notna().sum()),
         "compute_s": float(dispatches["compute_s"].sum()),
         "wasted_compute_s": float(wasted.sum()),
         "dispatched": len(dispatches),
@@ -125,6 +128,11 @@ def _extreme(evaluations: pd.DataFrame, metric: str) -> float:
     return float(values.min() if _falls(metric) else values.max())
 
 
+def _total(values: pd.Series[float]) -> float | None:
+    """The sum; null where any part of it is unknown."""
+    return None if values.isna().any() else float(values.sum())
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
@@ -151,7 +159,7 @@ def _warnings(
 ) -> Iterator[str]:
     evaluations = tables["evaluations"]
     if len(tables["aggregations"]):
-        yield from _did_not_learn(evaluations)
+        yield from _did_not_learn(tables)
         for profile, part in participation.items():
             yield from _absent(profile, part)
     else:
@@ -162,11 +170,15 @@ def _warnings(
             yield f"the target, {metric} {value:g}, was not reached; the best was {best:.4g}"
 
 
-def _did_not_learn(evaluations: pd.DataFrame) -> Iterator[str]:
+def _did_not_learn(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    evaluations = tables["evaluations"]
     for name in _metrics(evaluations):
         first, last = evaluations[name].iloc[0], evaluations[name].iloc[-1]
         if _falls(name) and not math.isnan(first) and not last < first:
             yield f"the model did not learn: {name} was {first:.4g} at first and is {last:.4g} at the end"
+    trend = loss_trend(tables["dispatches"])
+    if trend is not None and not trend.falls:
+        yield f"the model did not learn: the training loss was {trend}"
 
 
 def _absent(profile: str, part: Mapping[str, Any]) -> Iterator[str]:

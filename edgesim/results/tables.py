@@ -21,10 +21,11 @@ from edgesim.errors import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column holds, and whether its values may be unknown."""
+    """What a column holds, whether its values may be unknown, and what tables from before it mean."""
 
     kind: Literal["integer", "number", "text"]
     nullable: bool = False
+    before: float | None = None
 
 
 _INTEGER, _NUMBER, _TEXT = Column("integer"), Column("number"), Column("text")
@@ -54,6 +55,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "upload_s": _NUMBER_OR_NULL,
             "paused_s": _NUMBER,
             "finished_s": _NUMBER_OR_NULL,
+            "paused_s": Column("number", before=0.0),
             "outcome": _TEXT,
             "bytes_down": _INTEGER,
             "bytes_up": _INTEGER,
@@ -71,9 +73,36 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "covered_fraction": _NUMBER,
         },
         "coverage": {"tensor": _TEXT, "layer": _TEXT, "times_trained": _INTEGER, "devices": _INTEGER},
+        "devices": {
+            "device": _INTEGER,
+            "profile": _TEXT,
+            "dispatches": _INTEGER,
+            "aggregated": _INTEGER,
+            "busy_s": _NUMBER,
+            "download_s": _NUMBER,
+            "compute_s": _NUMBER,
+            "upload_s": _NUMBER,
+            "paused_s": _NUMBER,
+            "idle_s": _NUMBER,
+            "absent_s": _NUMBER,
+            "bytes_down": _INTEGER,
+            "bytes_up": _INTEGER,
+            "energy_j": _NUMBER_OR_NULL,
+            "idle_j": _NUMBER_OR_NULL,
+        },
+        "links": {
+            "link": _TEXT,
+            "capacity_bps": _NUMBER,
+            "bits": _NUMBER,
+            "busy_s": _NUMBER,
+            "peak_bps": _NUMBER,
+        },
     }
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
+
+LATER = ("devices", "links")
+"""Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}
 _ARROW = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
@@ -83,6 +112,8 @@ _READ_AS = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype("pyarrow")}
 def frame(name: str, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> pd.DataFrame:
     """A table of a run from its columns, in the order and of the kinds that its schema says.
 
+    A column that came later may be missing; it is filled with what its absence meant.
+
     Args:
         name: of the table.
         columns: values by column; None or NaN where unknown.
@@ -91,7 +122,11 @@ def frame(name: str, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> pd.
         ValueError: a column is missing, not known, not as long as the others, or holds what it may not hold.
     """
     schema = _schema(name, columns)
-    values = {key: _values(f"{name}.{key}", columns[key], kind) for key, kind in schema.items()}
+    rows = len(next(iter(columns.values()))) if isinstance(columns, Mapping) else len(columns)
+    values = {
+        key: _values(f"{name}.{key}", columns[key] if key in columns else [kind.before] * rows, kind)
+        for key, kind in schema.items()
+    }
     lengths = {key: len(series) for key, series in values.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns of {name} differ in length: {lengths}")
@@ -126,7 +161,7 @@ def read(name: str, path: Path) -> pd.DataFrame:
 
 def _schema(name: str, columns: Mapping[str, Sequence[Any]] | pd.DataFrame) -> dict[str, Column]:
     known = SCHEMAS[name]
-    missing = [key for key in known if key not in columns]
+    missing = [key for key, kind in known.items() if key not in columns and kind.before is None]
     further = [str(key) for key in columns if key not in known]
     if missing:
         raise ValueError(f"{name} has no column {', '.join(missing)}")

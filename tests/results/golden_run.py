@@ -1,11 +1,12 @@
 """A small run whose every number one can check by hand.
 
-Four devices: 0 and 1 are fast, 2 is slow, 3 is tiny. The deadline is 5 s, the target an accuracy of 0.8.
+Four devices: 0 and 1 are fast, 2 is slow, 3 is tiny. The deadline is 5 s, the target an accuracy of 0.8. Idle
+devices draw 2 W. Models go out at 1.6 kbit/s in all, and devices 0 and 1 share a cell of 1 kbit/s back.
 
     device 0  |-- aggregated 0..4 --|  |- dropped 5..7.5 -| |- 8.. still computing at the end, 10 -
     device 1                           |-- aggregated 5..9.5 --|
     device 2  |--------- late 0..8 ---------|
-    device 3  |- out of memory 0..3 -|
+    device 3  |- out of memory 0..3 -|                                                away 6..10
     server                             v1 at 5                  v2 at 10
 """
 
@@ -44,6 +45,7 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "upload_s": [1.0, 2.0, None, 1.0, None, None],
         "paused_s": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         "finished_s": [4.0, 8.0, 3.0, 9.5, 7.5, None],
+        "paused_s": [0.0] * 6,
         "outcome": ["aggregated", "late", "out_of_memory", "aggregated", "dropped", "unfinished"],
         "bytes_down": [100, 100, 100, 100, 100, 100],
         "bytes_up": [100, 50, 0, 100, 0, 0],
@@ -66,7 +68,42 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "times_trained": [2, 2],
         "devices": [2, 2],
     },
+    "devices": {
+        "device": [0, 1, 2, 3],
+        "profile": ["fast", "fast", "slow", "tiny"],
+        "dispatches": [3, 1, 1, 1],
+        "aggregated": [1, 1, 0, 0],
+        "busy_s": [8.5, 4.5, 8.0, 3.0],
+        "download_s": [3.0, 1.0, 2.0, 3.0],
+        "compute_s": [2.0, 2.5, 4.0, 0.0],
+        "upload_s": [1.0, 1.0, 2.0, 0.0],
+        "paused_s": [0.0] * 4,
+        "idle_s": [1.5, 5.5, 2.0, 3.0],
+        "absent_s": [0.0, 0.0, 0.0, 4.0],
+        "bytes_down": [300, 100, 100, 100],
+        "bytes_up": [100, 100, 50, 0],
+        "energy_j": [17.0, 11.0, 30.0, 2.0],
+        "idle_j": [3.0, 11.0, 4.0, 6.0],
+    },
+    "links": {
+        "link": ["server uplink", "cell 0 uplink"],
+        "capacity_bps": [1600.0, 1000.0],
+        "bits": [4800.0, 1600.0],
+        "busy_s": [5.0, 2.0],
+        "peak_bps": [1600.0, 800.0],
+    },
 }
+
+SCENARIO = """\
+name: golden
+fleet:
+  - {profile: fast, count: 2, cell: {devices: 2, uplink: 1 kbit/s}}
+  - {profile: slow, count: 1}
+  - {profile: tiny, count: 1}
+server: {uplink: 1.6 kbit/s}
+coordination: {name: deadline, clients_per_round: 1, over_selection: 3, deadline: 5 s, minimum_fraction: 1.0}
+stop: {rounds: 2}
+"""
 
 CONTEXT = Context(
     reason="target",
@@ -94,7 +131,7 @@ def all_tables() -> dict[str, pd.DataFrame]:
 def result() -> RunResult:
     """The run as it is read back from its directory."""
     return RunResult(
-        scenario_yaml="name: golden\n",
+        scenario_yaml=SCENARIO,
         manifest={**HEADER, "status": "finished"},
         summary=summarise(all_tables(), CONTEXT),
         tables=all_tables(),

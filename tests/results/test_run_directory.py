@@ -55,8 +55,10 @@ def test_a_finished_run_has_the_files_of_the_design(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path / "run")) == [
         "aggregations.parquet",
         "coverage.parquet",
+        "devices.parquet",
         "dispatches.parquet",
         "evaluations.parquet",
+        "links.parquet",
         "manifest.json",
         "model.safetensors",
         "scenario.yaml",

@@ -36,6 +36,7 @@ def test_the_golden_run_in_brief() -> None:
         "bytes_down": 600,
         "bytes_up": 250,
         "energy_j": 60.0,
+        "idle_j": 24.0,
         "visits_of_known_energy": 6,
         "compute_s": 8.5,
         "wasted_compute_s": 4.0,
@@ -139,6 +140,17 @@ def test_a_loss_that_is_lower_at_the_end_has_learnt() -> None:
 def test_the_training_loss_is_watched_too() -> None:
     found = summary_with(evaluations=table("evaluations", train_loss=[1.0, 1.1, 1.2]))
     assert "the model did not learn: train_loss was 1 at first and is 1.2 at the end" in found["warnings"]
+
+
+def test_a_training_loss_of_visits_that_does_not_fall_is_said() -> None:
+    found = summary_with(dispatches=table("dispatches", train_loss=[0.9, None, None, 0.9, None, None]))
+    assert found["warnings"][0] == (
+        "the model did not learn: the training loss was 0.9 in the first aggregation and 0.9 in the last"
+    )
+
+
+def test_one_device_of_unknown_idle_power_makes_the_idle_joules_unknown() -> None:
+    assert summary_with(devices=table("devices", idle_j=[3.0, None, 4.0, 6.0]))["idle_j"] is None
 
 
 def test_a_run_that_merged_nothing_says_so_once() -> None:
