@@ -25,6 +25,7 @@ from edgesim.training.accounting import LocalWork
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Sgd
 from edgesim.training.part import make_part
+from tests.aggregation.merging import merged
 from tests.contract._zoo import CLASSES, NETWORKS, WITH_GROUPS, held, index_cut, structure_of, tensors_of
 
 Tensors = dict[str, Tensor]
@@ -90,9 +91,10 @@ def test_what_is_cut_and_written_back_unchanged_changes_nothing(structure: Model
     assert {name: v.shape for name, v in values.items()} == {
         name: tensor.shape for name, tensor in tensors_of(small(structure, cut)).items()
     }
-    merged = Covered().aggregate(weights, [Update(values, 3.0, places=slicer.places)])
-    assert all(torch.equal(merged[name], weights[name]) for name in weights)
-    written = Covered().aggregate(
+    again = merged(Covered(), weights, [Update(values, 3.0, places=slicer.places)])
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+    written = merged(
+        Covered(),
         {name: torch.zeros_like(tensor) for name, tensor in weights.items()},
         [Update({name: torch.ones_like(v) for name, v in values.items()}, 3.0, places=slicer.places)],
     )
@@ -140,9 +142,9 @@ def test_disjoint_updates_are_written_back_by_their_owners(structure: ModelStruc
         updates.append(Update(values, 7.0 / number, masks, slicer.places))
         expected = {name: torch.where(own[name], trained[name], expected[name]) for name in before}
         taken = {name: taken[name] | own[name] for name in before}
-    merged = Covered().aggregate(before, updates)
+    averaged = merged(Covered(), before, updates)
     for name, tensor in expected.items():
-        torch.testing.assert_close(merged[name], tensor, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(averaged[name], tensor, rtol=1e-12, atol=1e-12)
 
 
 def test_relabelling_units_leaves_the_network_and_commutes_with_aggregation(
@@ -159,9 +161,9 @@ def test_relabelling_units_leaves_the_network_and_commutes_with_aggregation(
         kept = (np.flatnonzero(np.isin(order, k)) for order, k in zip(orders, cut.kept, strict=True))
         moved = Cut(tuple(kept), cut.rate)
         relabelled.append(update(structure, relabel(structure, trained, orders), moved, float(number)))
-    expected = relabel(structure, Covered().aggregate(before, own), orders)
-    merged = Covered().aggregate(relabel(structure, before, orders), relabelled)
-    assert all(torch.equal(merged[name], expected[name]) for name in expected)
+    expected = relabel(structure, merged(Covered(), before, own), orders)
+    averaged = merged(Covered(), relabel(structure, before, orders), relabelled)
+    assert all(torch.equal(averaged[name], expected[name]) for name in expected)
 
     network = copy.deepcopy(structure.network).double().eval()
     x = torch.randn(

@@ -33,7 +33,7 @@ def _model(**written: Any) -> CostModel:
 
 def _phase(phase: str, visit: int = 0, **written: Any) -> Floats:
     """Seconds of a phase that takes one second where nothing is random."""
-    phases = _model(**written).phases([SECOND], DEVICES, np.full(COUNT, visit))
+    phases = _model(**written).nominal([SECOND], DEVICES, np.full(COUNT, visit))
     seconds: Floats = getattr(phases, phase)
     return seconds
 

@@ -183,7 +183,7 @@ def test_steady_links_take_to_the_last_digit_what_the_cost_model_charges(
     model = rates({"count": 50, "network": "lte"}, {"network": uneven})
     workload = Workload("s", 1, 2, (), (Part("a", size),), size, 1, 160, 5, "full", 1.0)
     devices, visits = np.array([device]), np.array([visit])
-    phases = CostModel(model.fleet, model.streams).phases([workload], devices, visits)
+    phases = CostModel(model.fleet, model.streams).nominal([workload], devices, visits)
     bits = np.array([size]) * 8.0
     charged: dict[Direction, Any] = {"down": phases.download_s, "up": phases.upload_s}
     for direction, seconds in charged.items():
