@@ -225,3 +225,24 @@ def test_timing_only_refuses_a_scenario_that_only_an_accuracy_can_stop(tmp_path:
 def test_a_half_of_edgesim_does_not_load_the_other_halfs_library(imported: str, unwanted: str) -> None:
     code = f"import sys, {imported}; sys.exit({unwanted!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+MODEL_WITH_A_TABLE = """\
+import torch
+
+class Weighed(torch.nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.output = torch.nn.Linear(64, num_classes)
+        self.register_buffer("table", torch.arange(64) / 64, persistent=False)
+
+    def forward(self, x):
+        return self.output(x.flatten(1) * self.table)
+"""
+
+
+def test_a_buffer_that_a_model_does_not_save_is_run_with_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "weighed_pixels.py").write_text(MODEL_WITH_A_TABLE)
+    outcome = ran(tmp_path, TWO_DEVICES.replace("{name: mlp, hidden: [1]}", "weighed_pixels:Weighed"))
+    assert outcome.weights is not None
+    assert np.array_equal(outcome.weights["table"], np.arange(64) / 64)

@@ -148,7 +148,7 @@ class ModelStructure:
         return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
 
     def activation_bytes(self, first: int) -> int:
-        """A of algorithms 1.4: bytes per sample that the backward pass needs, layers from `first` on trained.
+        """A of algorithms 1.4: bytes per sample that training layers from index `first` on keeps.
 
         Measured with autograd's own saved-tensor hooks, as the difference between batches of three and two.
         """

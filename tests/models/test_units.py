@@ -12,7 +12,6 @@ import torchvision
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgesim.errors import RunFailed
 from edgesim.models._slicing import add_at, gather, make_slicer, small_network
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.models._units import NEVER, UnitLayout
@@ -174,9 +173,23 @@ def test_golden_values_of_width_one_half() -> None:
     assert sum(parameter.numel() for parameter in halved.parameters()) == 89610
 
 
-def test_channels_around_a_grouped_convolution_stay_whole() -> None:
-    structure = made("branches")
-    assert [group.name for group in structure.units.groups] == ["stem", "hidden"]
+def test_channels_of_a_grouped_convolution_are_units_across_its_groups() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.Conv2d(8, 12, 3, groups=4), nn.Flatten(), nn.Linear(12 * 4, 5)
+    )
+    structure = read_structure(network, (3, 4, 4))
+    assert [(group.name, group.size) for group in structure.units.groups] == [("0", 2), ("1", 3)]
+    places = structure.units.places
+    assert places["0.bias"][0].tolist() == [0, 1] * 4  # type: ignore[union-attr]
+    assert places["1.bias"][0].tolist() == [2, 3, 4] * 4  # type: ignore[union-attr]
+    assert places["1.weight"][1].tolist() == [0, 1]  # type: ignore[union-attr]  # of the channels of one group
+    small = small_network(network, structure.units, prefix_cut(structure.units, 0.5).kept, 0.5)
+    assert (small[1].in_channels, small[1].out_channels, small[1].groups) == (4, 8, 4)
+
+
+def test_channels_of_which_a_grouped_convolution_reads_a_part_stay_whole() -> None:
+    structure = made("branches")  # it reads two layers' channels, concatenated
+    assert [group.name for group in structure.units.groups] == ["stem", "grouped", "hidden"]
 
 
 def test_group_norm_gets_the_largest_number_of_groups_that_divides_its_channels() -> None:
@@ -194,19 +207,3 @@ def test_a_scaler_divides_in_training_alone() -> None:
     x = torch.ones(1, 2)
     assert torch.equal(scaled.train()[0](x), plain[0](x) / 0.5)
     assert torch.equal(scaled.eval()(x), plain(x))
-
-
-def test_a_module_that_cannot_be_cut_is_named() -> None:
-    class Attention(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed = nn.Linear(4, 8)
-            self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
-            self.output = nn.Linear(8, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            x = self.embed(x)
-            return self.output(self.attend(x, x, x, need_weights=False)[0].mean(1))  # type: ignore[no-any-return]
-
-    with pytest.raises(RunFailed, match="attend"):
-        read_structure(Attention().train(), (6, 4)).units  # noqa: B018

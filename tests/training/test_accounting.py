@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
@@ -59,6 +60,21 @@ def test_fedpmt_sends_back_the_layers_that_it_trained(m2: ModelStructure) -> Non
 def test_fedpmt_receives_the_whole_model_and_a_byte_for_its_depth(m2: ModelStructure) -> None:
     assert {visit(m2, depth).bytes_down for depth in (1, 2, 3, 4)} == {4 * 1_663_370 + 1}
     assert visit(m2).bytes_down == 4 * 1_663_370
+
+
+def test_statistics_of_norms_are_sent_with_their_layers_and_counters_are_not() -> None:
+    layers = (
+        nn.Linear(4, 3, bias=False),
+        nn.BatchNorm1d(3),
+        nn.Linear(3, 5),
+        nn.BatchNorm1d(5),
+        nn.Linear(5, 2),
+    )
+    structure = read_structure(nn.Sequential(*layers), (4,))
+    first, second, last = 4 * 3 + 2 * 3, (3 * 5 + 5) + 2 * 5, 5 * 2 + 2
+    assert visit(structure, 1).bytes_up == 4 * last
+    assert visit(structure, 2).bytes_up == 4 * (last + second + 2 * 5)  # two statistics per channel
+    assert visit(structure).bytes_up == visit(structure).bytes_down == 4 * (first + 6 + second + 10 + last)
 
 
 def test_what_a_multicast_may_send_once_has_one_key(m2: ModelStructure) -> None:

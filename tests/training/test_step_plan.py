@@ -306,20 +306,24 @@ class FusedDropout(nn.Module):
         return torch.native_dropout(x, 0.25, True)[0]
 
 
-@pytest.mark.parametrize("dropout", [nn.Dropout(0.25), FusedDropout()], ids=["parts", "fused"])
-def test_dropout_keeps_its_share_and_scales_what_it_keeps(dropout):
+@pytest.mark.parametrize(
+    ("dropout", "keep"),
+    [(nn.Dropout(0.25), 0.75), (nn.Dropout(0.5), 0.5), (FusedDropout(), 0.75)],
+    ids=["parts", "a half", "fused"],
+)
+def test_dropout_keeps_its_share_and_scales_what_it_keeps(dropout, keep):
     layers = nn.Sequential(nn.Flatten(), nn.Linear(36, 500, bias=False), dropout, nn.Linear(500, 4)).double()
     made = trainer(layers)
     (job,) = jobs(layers, (BATCH,))
     plan = made.plan(job, BATCH, None)
     (noise,) = plan.noise
-    assert (noise.shape, noise.keep) == ((BATCH, 500), 0.75)
+    assert (noise.shape, noise.keep) == ((BATCH, 500), keep)
     kept = torch.cat([made._noise(plan, [job], step)[0].double().flatten() for step in range(20)])
-    assert abs(float(kept.mean()) - 0.75) < 4 * (0.75 * 0.25 / len(kept)) ** 0.5
+    assert abs(float(kept.mean()) - keep) < 4 * (keep * (1 - keep) / len(kept)) ** 0.5
     assert set(kept.unique().tolist()) == {0.0, 1.0}
     loss = one_loss(plan, made, job, torch.ones(noise.shape, dtype=noise.dtype))
     with torch.no_grad():
-        hidden = layers[1](made.samples.x[:BATCH].flatten(1)) / 0.75
+        hidden = layers[1](made.samples.x[:BATCH].flatten(1)) / keep
         expected = functional.cross_entropy(layers[3](hidden), made.samples.y[:BATCH])
     assert abs(loss - float(expected)) < 1e-12
 
