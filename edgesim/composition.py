@@ -84,8 +84,8 @@ SENSELESS = (
     Rule(
         lambda c: c.coordination.keeps_latest and c.aggregation.needs_base,
         "aggregation",
-        "{aggregation} adds what an update changed; {coordination} with buffer_mode: all_latest would add "
-        "it again in every round; use buffer_mode: arrivals, or {own}",
+        "{aggregation} adds what an update changed, and {coordination} with buffer_mode: all_latest would "
+        "add it again in every round; use buffer_mode: arrivals, or {own}",
     ),
     Rule(
         lambda c: c.submodel.disjoint and not c.coordination.whole_rounds,
@@ -100,7 +100,7 @@ SENSELESS = (
         "{own}",
     ),
     Rule(
-        lambda c: not c.coordination.selects and name_of(c.selection) not in ("uniform", "all"),
+        lambda c: not c.coordination.selects and (c.selection.reads_loss or c.selection.depends_on_time),
         "selection",
         "is {selection}, and {coordination} keeps every device at work, so that there is nothing to select; "
         "leave selection out",

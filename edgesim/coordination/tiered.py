@@ -99,13 +99,10 @@ class Tiered(CoordinationPolicy):
         return []
 
     def _initial(self) -> State:
-        number = self.tiers
-        weights = {
-            "fast": (1.0,) + (0.0,) * (number - 1),
-            "slow": (0.0,) * (number - 1) + (1.0,),
-        }.get(str(self.probabilities), (1.0,) * number)
-        if isinstance(self.probabilities, tuple):
-            weights = self.probabilities
+        weights, number = self.probabilities, self.tiers
+        if not isinstance(weights, tuple):
+            only = {"fast": 0, "slow": number - 1}.get(weights)
+            weights = tuple(float(only is None or tier == only) for tier in range(number))
         total = sum(weights)
         return tuple(weight / total for weight in weights), (0,) * number, (None,) * number, 0
 

@@ -29,6 +29,7 @@ class PowerOfChoice(SelectionRule):
     """
 
     reads_loss: ClassVar[bool] = True
+    depends_on_time: ClassVar[bool] = False
 
     candidates: Count
 

@@ -187,8 +187,7 @@ class View:
         wanted = k if remaining is None else min(k, remaining)
         if wanted <= 0 or not self.idle:
             return []
-        view = copy.copy(self)
-        view._among = among
+        view = self if among is None else self._within(among)
         return list(self._selector.pick(wanted, view))[:remaining]
 
     def draw(self, k: int, *key: int, among: Subset | None = None, without: Container[int] = ()) -> list[int]:
@@ -228,6 +227,12 @@ class View:
         The same ones until something is dispatched or decided.
         """
         return self._streams.uniform(purpose, *self._moment, numbers)
+
+    def _within(self, among: Subset) -> View:
+        """The same view with nobody free but these."""
+        view = copy.copy(self)
+        view._among = among
+        return view
 
     @property
     def _moment(self) -> tuple[int, int]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgesim.coordination._reference import OfProfile
+from edgesim.coordination.asynchronous import Asynchronous
+from edgesim.coordination.buffered import Buffered
 from edgesim.coordination.deadline import Deadline
+from edgesim.coordination.semi_asynchronous import SemiAsynchronous
 from edgesim.coordination.synchronous import Synchronous
+from edgesim.coordination.tiered import Tiered
 from edgesim.rng import Streams
-from tests.fakes import Run, TabledCost, simulate
+from tests.fakes import FixedWorkload, Run, TabledCost, one_entry_each, simulate
 
 FOLDER = Path(__file__).parent
 
@@ -26,6 +34,32 @@ _COST = TabledCost(_seconds, too_small=frozenset({5}))
 TIMELINES: dict[str, Callable[[], Run]] = {
     "synchronous": lambda: simulate(
         _COST, devices=8, policy=Synchronous(clients_per_round=4), rounds=4, seed=3
+    ),
+    "asynchronous": lambda: simulate(
+        _COST,
+        devices=8,
+        policy=Asynchronous(concurrency=4, maximum_staleness=3),
+        rounds=12,
+        seed=3,
+    ),
+    "buffered": lambda: simulate(
+        _COST, devices=8, policy=Buffered(buffer=3, concurrency=5), dispatches=20, seed=3
+    ),
+    "semi_asynchronous": lambda: simulate(
+        _COST,
+        devices=8,
+        policy=SemiAsynchronous(reference=OfProfile(profile="profile-2"), dispatch_gap=0.25),
+        rounds=4,
+        seed=3,
+    ),
+    "tiered": lambda: simulate(
+        _COST,
+        devices=8,
+        roster=replace(one_entry_each(8), expected_s=np.array([sum(_seconds(i, 0)) for i in range(8)])),
+        policy=Tiered(clients_per_round=2, tiers=3, interval=2),
+        learner=FixedWorkload(loss=lambda order: 1.0 + order.device),
+        rounds=8,
+        seed=3,
     ),
     "deadline": lambda: simulate(
         _COST,

@@ -1,4 +1,4 @@
-"""Uniform draws from a large fleet."""
+"""Draws from a large fleet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from edgesim.rng import Streams
-from edgesim.server.draw import draw_distinct
+from edgesim.server.draw import draw_distinct, draw_in_proportion
 
 
 def test_every_ordered_choice_among_the_idle_is_equally_likely() -> None:
@@ -57,3 +57,34 @@ def test_a_device_that_becomes_busy_leaves_the_others_where_they_were() -> None:
     everybody = draw_distinct(Streams(1), (3, 0), 20, 20, list)
     without = draw_distinct(Streams(1), (3, 0), 20, 20, lambda them: [d for d in them if d != 7])
     assert without == [device for device in everybody if device != 7]
+
+
+WEIGHTS = np.array([1, 2, 5, 0])
+
+
+@pytest.mark.parametrize("tries_find_somebody", [True, False])
+def test_in_proportion_each_is_drawn_by_its_weight_among_those_left(tries_find_somebody: bool) -> None:
+    def accepted(them: list[int] | None) -> list[int]:
+        return [0, 1, 2] if them is None else them if tries_find_somebody else []
+
+    draws = 6_000
+    counted = Counter(
+        tuple(draw_in_proportion(Streams(5), (i, 0), 2, WEIGHTS, WEIGHTS.cumsum(), accepted))
+        for i in range(draws)
+    )
+    chance = {(a, b): WEIGHTS[a] / 8 * WEIGHTS[b] / (8 - WEIGHTS[a]) for a, b in permutations(range(3), 2)}
+    assert set(counted) == set(chance)
+    statistic = sum((counted[pair] - draws * p) ** 2 / (draws * p) for pair, p in chance.items())
+    assert statistic < stats.chi2.ppf(0.999, df=5)
+
+
+@given(st.integers(1, 6), st.sets(st.integers(0, 3)))
+def test_in_proportion_it_gives_distinct_accepted_devices_and_all_where_they_are_too_few(
+    k: int, busy: set[int]
+) -> None:
+    def accepted(them: list[int] | None) -> list[int]:
+        return [device for device in (range(4) if them is None else them) if device not in busy]
+
+    drawn = draw_in_proportion(Streams(1), (0, 0), k, WEIGHTS, WEIGHTS.cumsum(), accepted)
+    assert len(drawn) == len(set(drawn)) == min(k, 4 - len(busy))
+    assert not set(drawn) & busy
