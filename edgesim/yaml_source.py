@@ -355,6 +355,8 @@ BitsPerSecond = Annotated[float, Quantity("bit/s", "20 Mbit/s", zero=False)]
 FlopsPerSecond = Annotated[float, Quantity("FLOP/s", "5 GFLOP/s", zero=False)]
 Bytes = Annotated[float, Quantity("B", "4 GiB", zero=False)]
 Watts = Annotated[float, Quantity("W", "6.4 W")]
+Joules = Annotated[float, Quantity("J", "15 Wh", zero=False)]
+JoulesPerBit = Annotated[float, Quantity("J/bit", "12 nJ/bit")]
 
 Count = Annotated[int, Field(ge=1, le=MAXIMUM_COUNT)]
 Positive = Annotated[float, Field(gt=0)]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from edgesim.devices.energy import compute_j, download_j, upload_j
 from edgesim.devices.fleet import Fleet
 from edgesim.learner import Workload
 from edgesim.rng import Streams
@@ -36,9 +37,9 @@ class Phases:
         compute_s: seconds of local training; what they would be where the sub-model does not fit.
         upload_s: seconds until the update is at the server.
         fits: whether the workload's peak memory is within the device's.
-        energy_download_j: joules of the download at idle power, the radio's own left out; nan where unknown.
-        energy_compute_j: joules of the training at active power; nan where unknown.
-        energy_upload_j: joules of the upload at idle power; nan where unknown.
+        energy_download_j: joules of the download, the radio's share included; nan where unknown.
+        energy_compute_j: joules of the training; nan where unknown.
+        energy_upload_j: joules of the upload, the radio's share included; nan where unknown.
     """
 
     download_s: Floats
@@ -103,10 +104,10 @@ class CostModel:
     ) -> Phases:
         fleet = self.fleet
         latency_s = fleet.latency_s[devices]
-        download_s = latency_s + _column([w.bytes_down for w in workloads]) * 8 / (
-            fleet.downlink_bps[devices] * down
-        )
-        upload_s = latency_s + _column([w.bytes_up for w in workloads]) * 8 / (fleet.uplink_bps[devices] * up)
+        bits_down = 8 * _column([w.bytes_down for w in workloads])
+        bits_up = 8 * _column([w.bytes_up for w in workloads])
+        download_s = latency_s + bits_down / (fleet.downlink_bps[devices] * down)
+        upload_s = latency_s + bits_up / (fleet.uplink_bps[devices] * up)
         overhead_s = _column([w.steps for w in workloads]) * fleet.step_overhead_s[devices]
         compute_s = (
             overhead_s + _column([w.train_flops for w in workloads]) / fleet.rate_flops[devices]
@@ -116,9 +117,9 @@ class CostModel:
             compute_s=compute_s,
             upload_s=upload_s,
             fits=_column([w.memory_bytes for w in workloads]) <= fleet.memory_bytes[devices],
-            energy_download_j=fleet.idle_w[devices] * download_s,
-            energy_compute_j=fleet.active_w[devices] * compute_s,
-            energy_upload_j=fleet.idle_w[devices] * upload_s,
+            energy_download_j=download_j(fleet, devices, download_s, bits_down),
+            energy_compute_j=compute_j(fleet, devices, compute_s),
+            energy_upload_j=upload_j(fleet, devices, upload_s, bits_up),
         )
 
 

@@ -12,9 +12,10 @@ from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import Distribution
-from edgesim.devices.network import Network
+from edgesim.devices.network import Network, NetworkProfile
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile, NetworkName, ProfileName
+from edgesim.devices.radio import Radio, figures
 from edgesim.devices.straggler import Straggler
 from edgesim.rng import Streams
 from edgesim.yaml_source import Count, FlopsPerSecond, NonNegative, Positive, PositiveSeconds, Seconds
@@ -93,6 +94,12 @@ class _Kind:
     compute_jitter: float
     basis: str
 
+    @property
+    def radio(self) -> Radio | None:
+        """The profile's own, else that of the network; links that a scenario writes out say nothing of it."""
+        of_network = self.network.radio if isinstance(self.network, NetworkProfile) else None
+        return self.profile.power.radio or of_network
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fleet:
@@ -108,8 +115,12 @@ class Fleet:
         latency_s: one-way delay.
         network_jitter: sigma of the lognormal factor of a transfer's rate.
         memory_bytes: installed memory; a workload fits if its peak is within.
-        idle_w: power while waiting or transferring; nan where unknown.
+        idle_w: power while waiting; nan where unknown.
         active_w: power while training; nan where unknown.
+        radio_down_w: power of the radio while it receives, beyond `idle_w`; nan where unknown.
+        radio_up_w: the same while it sends.
+        radio_down_j_per_bit: joules of each bit received beyond that; nan where unknown.
+        radio_up_j_per_bit: joules of each bit sent.
         capacity: the sub-model's capacity as the scenario gives it; nan where it does not.
         profiles: per group, the name of its device profile.
         stragglers: per group, how its visits are slowed down.
@@ -127,6 +138,10 @@ class Fleet:
     memory_bytes: Floats
     idle_w: Floats
     active_w: Floats
+    radio_down_w: Floats
+    radio_up_w: Floats
+    radio_down_j_per_bit: Floats
+    radio_up_j_per_bit: Floats
     capacity: Floats
     profiles: tuple[str, ...]
     stragglers: tuple[Straggler | None, ...]
@@ -141,6 +156,9 @@ class Fleet:
         """
         kinds = [_kind(group, catalogue) for group in groups]
         counts = [group.count for group in groups]
+        down_w, up_w, down_j_per_bit, up_j_per_bit = zip(
+            *(figures(kind.radio) for kind in kinds), strict=True
+        )
 
         def column(values: Sequence[float]) -> Floats:
             return _locked(np.repeat(np.array(values, dtype=np.float64), counts))
@@ -160,6 +178,10 @@ class Fleet:
             memory_bytes=column([kind.profile.memory.value for kind in kinds]),
             idle_w=column([_or_unknown(kind.profile.power.idle) for kind in kinds]),
             active_w=column([_or_unknown(kind.profile.power.active) for kind in kinds]),
+            radio_down_w=column(down_w),
+            radio_up_w=column(up_w),
+            radio_down_j_per_bit=column(down_j_per_bit),
+            radio_up_j_per_bit=column(up_j_per_bit),
             capacity=column([np.nan if group.capacity is None else group.capacity for group in groups]),
             profiles=tuple(group.profile for group in groups),
             stragglers=tuple(group.straggler for group in groups),

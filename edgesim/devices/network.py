@@ -9,6 +9,7 @@ from pydantic import model_validator
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnRate, DrawnSeconds
 from edgesim.devices.origin import Origin, Text, check_range
+from edgesim.devices.radio import Radio
 from edgesim.yaml_source import BitsPerSecond, NonNegative, Seconds
 
 
@@ -43,10 +44,12 @@ class NetworkProfile(Network):
     Attributes:
         title: what kind of link, where and when.
         origin: how each number is known.
+        radio: what a device draws for transfers by it; absent means unknown.
     """
 
     title: Text
     origin: NetworkOrigin
+    radio: Radio | None = None
 
     @model_validator(mode="after")
     def _in_range(self) -> Self:

@@ -13,6 +13,7 @@ from edgesim import shipped, yaml_source
 from edgesim.devices._strict import Strict
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
+from edgesim.devices.radio import Radio
 from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.yaml_source import Bytes, FlopsPerSecond, NonNegative, Seconds, Watts
 
@@ -65,12 +66,14 @@ class Power(Strict):
     """Power of the whole device; absent means unknown.
 
     Attributes:
-        idle: while it waits or transfers.
+        idle: while it waits.
         active: while it trains.
+        radio: what transfers draw beyond `idle`, in place of what its network says.
     """
 
     idle: Figure[Watts] | None = None
     active: Figure[Watts] | None = None
+    radio: Radio | None = None
 
 
 class DeviceProfile(Strict):
