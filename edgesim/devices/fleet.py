@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, model_validator
 
 from edgesim.devices._strict import Strict
+from edgesim.devices.battery_source import BatteryUse
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Network, NetworkProfile
 from edgesim.devices.origin import Figure
@@ -67,6 +68,7 @@ class FleetGroup(Strict):
         compute: another compute model than the profile's.
         straggler: how visits are slowed down now and then.
         capacity: the sub-model's capacity on these devices.
+        battery: that they run on their batteries; absent: they are plugged in.
     """
 
     profile: ProfileName
@@ -81,6 +83,7 @@ class FleetGroup(Strict):
     compute: ComputeOverride | None = None
     straggler: Straggler | None = None
     capacity: Positive | None = None
+    battery: BatteryUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

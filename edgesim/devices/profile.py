@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from edgesim import shipped, yaml_source
 from edgesim.devices._strict import Strict
+from edgesim.devices.battery_source import BatteryProfile
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
 from edgesim.devices.radio import Radio
@@ -85,6 +86,7 @@ class DeviceProfile(Strict):
         compute: how fast it trains.
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
+        battery: what it may run on; absent where it has none.
         network: name of the network it is on unless a scenario says otherwise.
     """
 
@@ -93,6 +95,7 @@ class DeviceProfile(Strict):
     compute: Compute
     memory: Figure[Bytes]
     power: Power = Power()
+    battery: BatteryProfile | None = None
     network: NetworkName
 
 

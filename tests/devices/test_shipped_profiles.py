@@ -30,6 +30,7 @@ def _figures(profile: DeviceProfile) -> list[Figure[Any]]:
     compute, power = profile.compute, profile.power
     figures: tuple[Figure[Any] | None, ...] = (
         *(compute.rate, compute.step_overhead, compute.jitter, profile.memory, power.idle, power.active),
+        profile.battery and profile.battery.capacity,
     )
     return [figure for figure in figures if figure is not None]
 
@@ -81,6 +82,16 @@ def test_a_device_is_plausible(name: str) -> None:
     if idle and active:
         assert 0.01 <= idle.value < active.value
     assert profile.network in SHIPPED.network_names()
+
+
+@pytest.mark.parametrize("name", SHIPPED.names())
+def test_phones_have_batteries_that_last_for_hours_of_training(name: str) -> None:
+    profile = SHIPPED.load(name)
+    if profile.battery is None:
+        assert profile.kind != "phone"
+    else:
+        assert profile.power.active is not None
+        assert 1 * 3600 <= profile.battery.capacity.value / profile.power.active.value <= 12 * 3600
 
 
 @pytest.mark.parametrize("name", SHIPPED.network_names())
