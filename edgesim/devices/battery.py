@@ -1,9 +1,9 @@
 """Batteries: how long a device lasts, and when it may work again.
 
 A battery counts only where a fleet entry asks for it (`battery: {}`); every other device is plugged in, as
-phones that take part in federated learning usually are (Bonawitz et al. 2019). A device at or below its reserve
-is absent. The charger, if there is one, is always connected: what it gives beyond what the device draws is
-stored, up to the capacity.
+phones that take part in federated learning usually are (Bonawitz et al. 2019). A device at or below its
+reserve is absent. The charger, if there is one, is always connected: what it gives beyond
+what the device draws is stored, up to the capacity.
 """
 
 from __future__ import annotations
