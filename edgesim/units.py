@@ -31,6 +31,7 @@ def _definitions() -> list[str]:
     lines += ["day = 86400 * second = d", "ms = 1e-3 * second", "us = 1e-6 * second", "ns = 1e-9 * second"]
     lines += ["bit = [information]", "byte = 8 * bit = B", "flop = [computation] = FLOP"]
     lines += ["joule = [energy] = J", "watt = joule / second = W", "mJ = 1e-3 * joule", "mW = 1e-3 * watt"]
+    lines += ["uJ = 1e-6 * joule", "nJ = 1e-9 * joule"]
     lines += ["Wh = 3600 * joule", "kJ = 1e3 * joule", "kW = 1e3 * watt", "uW = 1e-6 * watt"]
     for prefix, power in (("k", 3), ("M", 6), ("G", 9), ("T", 12)):
         lines += [f"{prefix}bit = 1e{power} * bit", f"{prefix}B = 1e{power} * byte"]

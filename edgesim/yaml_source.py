@@ -357,6 +357,8 @@ FlopsPerSecond = Annotated[float, Quantity("FLOP/s", "5 GFLOP/s", zero=False)]
 Bytes = Annotated[float, Quantity("B", "4 GiB", zero=False)]
 Watts = Annotated[float, Quantity("W", "6.4 W")]
 PerSecond = Annotated[float, Quantity("/s", "0.5 / h", zero=False)]
+Joules = Annotated[float, Quantity("J", "15 Wh", zero=False)]
+JoulesPerBit = Annotated[float, Quantity("J/bit", "12 nJ/bit")]
 
 Count = Annotated[int, Field(ge=1, le=MAXIMUM_COUNT)]
 Positive = Annotated[float, Field(gt=0)]

@@ -124,9 +124,8 @@ class TabledCost:
         download_s, compute_s, upload_s = np.array(seconds, dtype=np.float64).reshape(-1, 3).T
         fits = np.array([int(device) not in self.too_small for device in devices])
         one, watts = np.ones(len(devices)), np.full(len(devices), self.watts)
-        return Demands(
-            devices, visits, 0 * one, download_s, one, compute_s, upload_s, one, fits, watts, watts
-        )
+        power = (watts, 0 * one, watts, watts, 0 * one)
+        return Demands(devices, visits, 0 * one, download_s, one, compute_s, upload_s, one, fits, *power)
 
     def phases(
         self,

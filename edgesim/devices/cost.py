@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
+from edgesim.devices.energy import stage_j
 from edgesim.devices.fleet import Fleet
 from edgesim.devices.network import Direction
 from edgesim.devices.rates import Rates
@@ -41,9 +42,9 @@ class Phases:
         compute_s: seconds of local training; what they would be where the sub-model does not fit.
         upload_s: seconds until the update is at the server.
         fits: whether the workload's peak memory is within the device's.
-        energy_download_j: joules of the download; nan where unknown.
+        energy_download_j: joules of the download, the radio's share included; nan where unknown.
         energy_compute_j: joules of the training; nan where unknown.
-        energy_upload_j: joules of the upload; nan where unknown.
+        energy_upload_j: joules of the upload, the radio's share included; nan where unknown.
     """
 
     download_s: Floats
@@ -69,8 +70,11 @@ class Demands:
         bits_up: of the upload.
         up_bps: rate of the device's own link towards the server; likewise.
         fits: whether the workload's peak memory is within the device's.
-        transfer_w: power during a transfer; nan where unknown.
+        down_w: power during the download; nan where unknown.
+        down_j_per_bit: joules of each bit beyond that; nan where unknown.
         compute_w: power during the training; nan where unknown.
+        up_w: power during the upload; nan where unknown.
+        up_j_per_bit: joules of each bit beyond that; nan where unknown.
     """
 
     devices: Devices
@@ -82,8 +86,11 @@ class Demands:
     bits_up: Floats
     up_bps: Floats
     fits: NDArray[np.bool_]
-    transfer_w: Floats
+    down_w: Floats
+    down_j_per_bit: Floats
     compute_w: Floats
+    up_w: Floats
+    up_j_per_bit: Floats
 
     def rows(self, chosen: Devices) -> Demands:
         """The demands of some of the visits."""
@@ -102,9 +109,9 @@ class Demands:
             compute_s=compute_s,
             upload_s=upload_s,
             fits=self.fits,
-            energy_download_j=self.transfer_w * download_s,
+            energy_download_j=stage_j(self.down_w, self.down_j_per_bit, download_s, self.bits_down),
             energy_compute_j=self.compute_w * compute_s,
-            energy_upload_j=self.transfer_w * upload_s,
+            energy_upload_j=stage_j(self.up_w, self.up_j_per_bit, upload_s, self.bits_up),
         )
 
 
@@ -220,8 +227,11 @@ class CostModel:
             bits_up=_column([w.bytes_up for w in workloads]) * 8,
             up_bps=fleet.uplink_bps[devices] * up,
             fits=_column([w.memory_bytes for w in workloads]) <= fleet.memory_bytes[devices],
-            transfer_w=fleet.idle_w[devices],
+            down_w=fleet.idle_w[devices] + fleet.radio_down_w[devices],
+            down_j_per_bit=fleet.radio_down_j_per_bit[devices],
             compute_w=fleet.active_w[devices],
+            up_w=fleet.idle_w[devices] + fleet.radio_up_w[devices],
+            up_j_per_bit=fleet.radio_up_j_per_bit[devices],
         )
 
 

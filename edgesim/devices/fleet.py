@@ -13,10 +13,12 @@ from pydantic import Discriminator, Tag, ValidationInfo, field_validator, model_
 from edgesim.devices._names import NetworkName, PopulationName, ProfileName
 from edgesim.devices._strict import Strict
 from edgesim.devices.availability import Always, Availability
+from edgesim.devices.battery_source import BatteryUse
 from edgesim.devices.distribution import Distribution
 from edgesim.devices.network import Cell, Direction, Network
 from edgesim.devices.population import PURPOSES, AnyFigure, DrawnFigure, Population, Quantity, Sizes
 from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.devices.radio import Radio, figures
 from edgesim.devices.rate_trace import RateTrace
 from edgesim.devices.straggler import Load, Straggler, Throttling
 from edgesim.errors import InputError
@@ -85,6 +87,7 @@ class FleetGroup(Strict):
         capacity: the sub-model's capacity on these devices.
         availability: when they are there.
         failures: how often a visit fails per time of work.
+        battery: that they run on their batteries; absent: they are plugged in.
     """
 
     profile: ProfileName | None = None
@@ -112,6 +115,7 @@ class FleetGroup(Strict):
     capacity: Positive | None = None
     availability: Availability = Always()
     failures: PerSecond | None = None
+    battery: BatteryUse | None = None
 
     @property
     def device_type(self) -> str:
@@ -164,8 +168,12 @@ class Fleet:
         latency_s: one-way delay.
         network_jitter: sigma of the lognormal factor of a transfer's rate.
         memory_bytes: installed memory; a workload fits if its peak is within.
-        idle_w: power while waiting or transferring; nan where unknown.
+        idle_w: power while waiting; nan where unknown.
         active_w: power while training; nan where unknown.
+        radio_down_w: power of the radio while it receives, beyond `idle_w`; nan where unknown.
+        radio_up_w: the same while it sends.
+        radio_down_j_per_bit: joules of each bit received beyond that; nan where unknown.
+        radio_up_j_per_bit: joules of each bit sent.
         capacity: the sub-model's capacity as the scenario gives it; nan where it does not.
         profiles: per group, the name of its device profile or population.
         stragglers: per group, how its visits are slowed down.
@@ -186,6 +194,10 @@ class Fleet:
     memory_bytes: Floats
     idle_w: Floats
     active_w: Floats
+    radio_down_w: Floats
+    radio_up_w: Floats
+    radio_down_j_per_bit: Floats
+    radio_up_j_per_bit: Floats
     capacity: Floats
     profiles: tuple[str, ...]
     stragglers: tuple[Straggler | None, ...]
@@ -223,6 +235,10 @@ class Fleet:
             memory_bytes=column(lambda entry: entry.drawn("memory", entry.owner.memory)),
             idle_w=column(lambda entry: entry.drawn("idle_power", entry.owner.power.idle)),
             active_w=column(lambda entry: entry.drawn("active_power", entry.owner.power.active)),
+            radio_down_w=column(lambda entry: figures(entry.radio)[0]),
+            radio_up_w=column(lambda entry: figures(entry.radio)[1]),
+            radio_down_j_per_bit=column(lambda entry: figures(entry.radio)[2]),
+            radio_up_j_per_bit=column(lambda entry: figures(entry.radio)[3]),
             capacity=column(lambda entry: np.nan if entry.group.capacity is None else entry.group.capacity),
             profiles=tuple(group.device_type for group in groups),
             stragglers=tuple(group.straggler for group in groups),
@@ -264,6 +280,12 @@ class _Entry:
             first,
             streams,
         )
+
+    @property
+    def radio(self) -> Radio | None:
+        """The profile's own, else that of the network."""
+        own = self.owner.power.radio if isinstance(self.owner, DeviceProfile) else None
+        return own or self.network.radio
 
     def drawn(self, quantity: Quantity, figure: AnyFigure | None) -> float | Floats:
         """What a profile or a population says of a quantity; nan where it says nothing."""

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Tag, model_validator
 from edgesim.devices._strict import Strict
 from edgesim.devices.distribution import CONSTANT, Distribution, DrawnRate, DrawnSeconds
 from edgesim.devices.origin import Origin, Text, check_range
+from edgesim.devices.radio import Radio
 from edgesim.devices.rate_trace import RateTrace
 from edgesim.yaml_source import BitsPerSecond, Count, NonNegative, Seconds
 
@@ -34,12 +35,14 @@ class Network(Strict):
         uplink: rate towards the server; drawn independently of the downlink, but taken from the same trace.
         latency: one-way delay, paid once per transfer; a distribution is drawn once per device.
         jitter: sigma of the lognormal factor (median 1) of a rate, drawn for each transfer.
+        radio: what a device draws for transfers by it; absent means unknown.
     """
 
     downlink: LinkRate
     uplink: LinkRate
     latency: DrawnSeconds = Distribution(CONSTANT, (("value", 0.0),))
     jitter: NonNegative = 0.0
+    radio: Radio | None = None
 
 
 class Cell(Strict):

@@ -10,9 +10,11 @@ from typing import Literal, TypeVar
 from edgesim import shipped, yaml_source
 from edgesim.devices._names import NetworkName
 from edgesim.devices._strict import Strict
+from edgesim.devices.battery_source import BatteryProfile
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
 from edgesim.devices.population import Population
+from edgesim.devices.radio import Radio
 from edgesim.devices.straggler import Throttling
 from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.yaml_source import (
@@ -57,12 +59,14 @@ class Power(Strict):
     """Power of the whole device; absent means unknown.
 
     Attributes:
-        idle: while it waits or transfers.
+        idle: while it waits.
         active: while it trains.
+        radio: what transfers draw beyond `idle`, in place of what its network says.
     """
 
     idle: Figure[Watts] | None = None
     active: Figure[Watts] | None = None
+    radio: Radio | None = None
 
 
 class Thermal(Strict):
@@ -91,6 +95,7 @@ class DeviceProfile(Strict):
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
         thermal: how it slows down by heat; its rate is that of a cool device.
+        battery: what it may run on; absent where it has none.
         network: name of the network it is on unless a scenario says otherwise.
     """
 
@@ -100,6 +105,7 @@ class DeviceProfile(Strict):
     memory: Figure[Bytes]
     power: Power = Power()
     thermal: Thermal | None = None
+    battery: BatteryProfile | None = None
     network: NetworkName
 
 

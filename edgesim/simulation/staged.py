@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.devices.cost import Demands
+from edgesim.devices.energy import stage_j
 from edgesim.devices.network import Direction
 from edgesim.learner import Order
 from edgesim.server.events import VisitReport
@@ -51,6 +52,7 @@ class StagedVisit:
         nominal_s: seconds of the training at full speed.
         fits: whether the device has the memory for it.
         watts: power in each stage.
+        j_per_bit: joules of each bit beyond that, of the download and the upload.
         basis: how its seconds are known.
         failure_s: seconds of work after which it fails; infinite where it does not.
         corrupted: whether its update arrives corrupted.
@@ -63,6 +65,7 @@ class StagedVisit:
     nominal_s: float
     fits: bool
     watts: tuple[float, float, float]
+    j_per_bit: tuple[float, float, float]
     basis: str
     failure_s: float
     corrupted: bool
@@ -99,7 +102,14 @@ class StagedVisit:
     def report(self, done: int) -> VisitReport:
         """What the visit has taken, of which so many stages are completed."""
         phases = [seconds if stage < done else None for stage, seconds in enumerate(self.seconds)]
-        energy_j = sum(s * w for s, w in zip(self.seconds, self.watts, strict=True) if s)
+        energy_j = 0.0
+        for stage, seconds in enumerate(self.seconds[: self.stage + 1]):
+            bits = (
+                self.bits[stage] - (self.left if stage == self.stage else 0.0)
+                if stage != Stage.COMPUTE
+                else 0.0
+            )
+            energy_j += float(stage_j(self.watts[stage], self.j_per_bit[stage], seconds, bits))
         return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
 
 
@@ -121,11 +131,8 @@ def staged(
             bps=(float(demands.down_bps[row]), 0.0, float(demands.up_bps[row])),
             nominal_s=float(demands.nominal_s[row]),
             fits=bool(demands.fits[row]),
-            watts=(
-                float(demands.transfer_w[row]),
-                float(demands.compute_w[row]),
-                float(demands.transfer_w[row]),
-            ),
+            watts=(float(demands.down_w[row]), float(demands.compute_w[row]), float(demands.up_w[row])),
+            j_per_bit=(float(demands.down_j_per_bit[row]), 0.0, float(demands.up_j_per_bit[row])),
             basis=basis(orders[row].device),
             failure_s=float(failure_s[row]),
             corrupted=bool(corrupted[row]),

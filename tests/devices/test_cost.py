@@ -61,9 +61,8 @@ def test_two_devices_worked_by_hand(catalogue: Catalogue) -> None:
     np.testing.assert_allclose(phases.compute_s, [5 * 0.01 + 3, 5 * 0.5 * 3], rtol=1e-15)
     np.testing.assert_allclose(phases.upload_s, [0.025 + 8e6 / 8e6, 1 + 8], rtol=1e-15)
     assert phases.fits.tolist() == [True, False]
-    np.testing.assert_allclose(phases.energy_download_j, [np.nan, 5 * 1.6])
     np.testing.assert_allclose(phases.energy_compute_j, [3.05 * 5, 7.5 * 5.7])
-    np.testing.assert_allclose(phases.energy_upload_j, [np.nan, 9 * 1.6])
+    assert np.isnan([phases.energy_download_j, phases.energy_upload_j]).all()
 
 
 def test_no_bytes_still_pay_the_latency_once_per_transfer(catalogue: Catalogue) -> None:
@@ -80,8 +79,8 @@ def test_expected_seconds_have_no_jitter_and_no_slowdown(catalogue: Catalogue) -
     expected = model.expected(_workload(), np.array([0, 1]))
     charged = _charge(model, _workload(), device=1)
     for field in fields(Phases):
-        both = getattr(expected, field.name).tolist()
-        assert both == getattr(charged, field.name).tolist() * 2
+        both, one = getattr(expected, field.name), getattr(charged, field.name)
+        np.testing.assert_array_equal(both, np.repeat(one, 2))
 
 
 def test_jitter_has_median_one_and_its_sigma(catalogue: Catalogue) -> None:

@@ -15,6 +15,7 @@ from edgesim.devices.fleet import Fleet, FleetGroup
 from edgesim.devices.network import NetworkOrigin
 from edgesim.devices.origin import Figure
 from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.devices.radio import Radio
 from edgesim.rng import Streams
 
 SHIPPED = Catalogue(environment={})
@@ -30,8 +31,15 @@ def _figures(profile: DeviceProfile) -> list[Figure[Any]]:
     figures: tuple[Figure[Any] | None, ...] = (
         *(compute.rate, compute.step_overhead, compute.jitter, profile.memory, power.idle, power.active),
         *(dict(profile.thermal).values() if profile.thermal else ()),
+        profile.battery and profile.battery.capacity,
     )
     return [figure for figure in figures if figure is not None]
+
+
+def _radio_figures(radio: Radio | None) -> list[Figure[Any]]:
+    if radio is None:
+        return []
+    return [figure for way in (radio.downlink, radio.uplink) for figure in (way.base, way.per_bit)]
 
 
 def test_there_are_at_least_sixteen_devices_all_kinds_among_them_and_six_networks() -> None:
@@ -77,6 +85,16 @@ def test_a_device_is_plausible(name: str) -> None:
     assert profile.network in SHIPPED.network_names()
 
 
+@pytest.mark.parametrize("name", SHIPPED.names())
+def test_phones_have_batteries_that_last_for_hours_of_training(name: str) -> None:
+    profile = SHIPPED.load(name)
+    if profile.battery is None:
+        assert profile.kind != "phone"
+    else:
+        assert profile.power.active is not None
+        assert 1 * 3600 <= profile.battery.capacity.value / profile.power.active.value <= 12 * 3600
+
+
 @pytest.mark.parametrize("name", SHIPPED.network_names())
 def test_a_network_is_plausible_and_says_how_it_is_known(name: str) -> None:
     network = SHIPPED.network(name)
@@ -85,6 +103,33 @@ def test_a_network_is_plausible_and_says_how_it_is_known(name: str) -> None:
     assert 0 < network.jitter < 1
     for number in NetworkOrigin.model_fields:
         assert len(getattr(network.origin, number).source) > 10
+    for figure in _radio_figures(network.radio):
+        assert len(figure.source) > 10
+
+
+@pytest.mark.parametrize("name", ["wifi", "lte", "5g", "iot"])
+def test_a_radio_draws_a_few_watts_at_its_usual_rate_and_more_for_sending(name: str) -> None:
+    network = SHIPPED.network(name)
+    assert network.radio is not None
+    down, up = network.radio.downlink, network.radio.uplink
+    down_w = down.base.value + down.per_bit.value * network.downlink.quantile(0.5).item()
+    up_w = up.base.value + up.per_bit.value * network.uplink.quantile(0.5).item()
+    assert 0.3 < down_w < up_w < 4
+
+
+def test_only_what_was_measured_on_phones_is_called_measured() -> None:
+    bases = {
+        name: {figure.basis for figure in _radio_figures(SHIPPED.network(name).radio)}
+        for name in SHIPPED.network_names()
+    }
+    measured, estimated = {"measured"}, {"estimated"}
+    assert bases == {
+        "5g": measured,
+        "broadband": set(),
+        "iot": estimated,
+        "lte": measured,
+        "wifi": estimated,
+    }
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from edgesim.results.laws.evidence import (
 from edgesim.units import Quantity
 
 _RATE = Quantity("bit/s", "20 Mbit/s")
-_STARTS = 2_000  # intervals begin at so many transfers at most: one pass over all transfers for each
+_STARTS = 500  # intervals begin at so many transfers at most: one pass over all transfers for each
 
 
 @dataclass(frozen=True, slots=True)

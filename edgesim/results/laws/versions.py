@@ -140,7 +140,7 @@ def aggregations_are_of_their_visits(evidence: Evidence) -> Finding:
     def of(name: str, wanted: Floats) -> Finding:
         found = column(aggregations, name)
         return judge(
-            differs(found, wanted, 1e-3),
+            differs(found, wanted),
             lambda row: (
                 f"version {versions.iloc[row]} says {name} {found[row]:g}, its visits {wanted[row]:g}"
             ),
