@@ -20,7 +20,7 @@ from edgesim.selection.uniform import Uniform
 from edgesim.server.events import Event
 from edgesim.server.plan import EvaluationPlan, StopRule
 from edgesim.server.policy import Action, Policy, Selector
-from edgesim.server.roster import Roster
+from edgesim.server.roster import Presence, Roster
 from edgesim.server.rows import Tables
 from edgesim.server.server import Server
 from edgesim.server.view import View
@@ -212,6 +212,9 @@ class Shifts:
     def next_s(self, devices: NDArray[np.int64], at_s: float) -> NDArray[np.float64]:
         return np.array([self._next_s(self.delay_s[device], at_s) for device in devices.tolist()])
 
+    def first_s(self, devices: NDArray[np.int64], at_s: float) -> float:
+        return float(self.next_s(devices, at_s).min(initial=math.inf))
+
     def _next_s(self, delay_s: float, at_s: float) -> float:
         if math.isinf(delay_s):
             return math.inf
@@ -236,6 +239,7 @@ def simulate(
     evaluation: EvaluationPlan | None = None,
     observer: Observer | None = None,
     roster: Roster | None = None,
+    presence: Presence | None = None,
     stays: Stays = CALM,
     routes: Routes = CALM,
     mishaps: Mishaps = CALM,
@@ -245,7 +249,7 @@ def simulate(
     learner = learner or FixedWorkload()
     server = Server(
         roster=roster or one_entry_each(devices),
-        presence=stays,
+        presence=presence or stays,
         policy=policy or Synchronous(clients_per_round=devices),
         selector=selector or Uniform(),
         learner=learner,

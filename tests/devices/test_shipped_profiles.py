@@ -126,6 +126,7 @@ def test_only_what_was_measured_on_phones_is_called_measured() -> None:
     assert bases == {
         "5g": measured,
         "broadband": set(),
+        "cellular": estimated,
         "iot": estimated,
         "lte": measured,
         "wifi": estimated,
