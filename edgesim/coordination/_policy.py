@@ -21,20 +21,23 @@ class CoordinationPolicy(ABC):
         weights_depend_on_time: which updates make which version depends on how long visits take. To be denied
             only where each round is of visits sent out together and ends with the slowest of them.
         whole_rounds: it merges all updates of the visits that were sent out together, and no others.
-        merges_one: it merges every update alone.
         selects: it asks the selector whom to send out.
         aggregation: how its updates are merged unless the scenario says; null: as the sub-model says.
     """
 
     weights_depend_on_time: ClassVar[bool] = True
     whole_rounds: ClassVar[bool] = False
-    merges_one: ClassVar[bool] = False
     selects: ClassVar[bool] = True
     aggregation: ClassVar[str | None] = None
 
     @property
     def reads_loss(self) -> bool:
         """Whether it decides by training losses."""
+        return False
+
+    @property
+    def merges_one(self) -> bool:
+        """Whether it merges every update alone."""
         return False
 
     @property

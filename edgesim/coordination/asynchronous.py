@@ -29,11 +29,15 @@ class Asynchronous(CoordinationPolicy):
         maximum_staleness: an update with a larger one is `rejected`; absent: none is.
     """
 
-    merges_one: ClassVar[bool] = True
     aggregation: ClassVar[str | None] = "mix"
 
     concurrency: Count
     maximum_staleness: Annotated[int, Field(ge=0)] | None = None
+
+    @property
+    def merges_one(self) -> bool:
+        """Always."""
+        return True
 
     def decide(self, event: Event, view: View) -> Sequence[Action]:  # noqa: D102
         if not isinstance(event, Arrived):

@@ -34,6 +34,11 @@ class Buffered(CoordinationPolicy):
     buffer: Count
     concurrency: Count
 
+    @property
+    def merges_one(self) -> bool:
+        """With a buffer of one."""
+        return self.buffer == 1
+
     def decide(self, event: Event, view: View) -> Sequence[Action]:  # noqa: D102
         held = view.held(AT_WORK)
         full = isinstance(event, Arrived) and len(held) >= self.buffer

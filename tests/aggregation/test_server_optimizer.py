@@ -140,7 +140,11 @@ def test_statistics_of_norms_are_averaged_and_meet_no_optimiser(rule: type[Aggre
 def test_every_aggregation_takes_one_from_the_scenario(
     name: str, text: str, expected: ServerSgd | ServerAdam
 ) -> None:
-    written = scenario(f"{BASE}aggregation: {{name: {name}, server_optimizer: {text}}}\n")
+    several = name in ("covered", "fill")
+    policy = f"{{name: buffered, buffer: {1 + several}, concurrency: 2}}"
+    fleet = BASE[: BASE.index("coordination")]
+    base = f"{fleet}coordination: {policy}\nstop: {{rounds: 3}}\n"
+    written = scenario(f"{base}aggregation: {{name: {name}, server_optimizer: {text}}}\n")
     assert written.aggregation is not None
     assert written.aggregation.server_optimizer == expected
     assert scenario(written.to_yaml()) == written

@@ -50,7 +50,11 @@ def test_the_factor_falls_and_never_to_nothing(discount: Constant | Poly | Hinge
 def test_every_aggregation_takes_one_from_the_scenario(
     name: str, text: str, expected: Constant | Poly | Hinge
 ) -> None:
-    written = scenario(f"{BASE}aggregation: {{name: {name}, staleness: {text}}}\n")
+    several = name in ("covered", "fill")
+    policy = f"{{name: buffered, buffer: {1 + several}, concurrency: 2}}"
+    fleet = BASE[: BASE.index("coordination")]
+    base = f"{fleet}coordination: {policy}\nstop: {{rounds: 3}}\n"
+    written = scenario(f"{base}aggregation: {{name: {name}, staleness: {text}}}\n")
     assert written.aggregation is not None
     assert written.aggregation.staleness == expected
     assert scenario(written.to_yaml()) == written

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edgesim.coordination.deadline import Deadline
 from edgesim.coordination.synchronous import Synchronous
 from edgesim.rng import Streams
 from edgesim.selection.all import All
+from edgesim.simulation.surroundings import Calm
 from tests.fakes import TabledCost, computing, simulate
 
 
@@ -141,28 +142,26 @@ def test_without_drop_outs_the_accepted_share_is_one_over_the_over_selection() -
     assert outcomes["late"] + outcomes["unfinished"] == 50 * 30
 
 
-@dataclass(frozen=True)
-class LosingSome(TabledCost):
-    """Of visits, each is lost after its download with this probability."""
+class DropOuts(Calm):
+    """Of visits, each drops out at once with a probability of 8 %."""
 
-    share: float = 0.08
-
-    def phases(self, workloads, devices, visits):
-        kept = Streams(4).uniform("lost", devices, visits) > self.share
-        return replace(super().phases(workloads, devices, visits), fits=kept)
+    def failure_s(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.where(Streams(4).uniform("lost", devices, visits) < 0.08, 1e-3, np.inf)
 
 
 def test_with_drop_outs_the_accepted_share_stays_and_fewer_are_late() -> None:
     """Algorithms 6.2, R15: lognormal durations, 8 % drop-outs: 76.9 % accepted, 8 % dropped, 15 % late."""
     draws = np.exp(Streams(3).generator("lognormal").normal(0.0, 0.5, size=(400, 200)))
-    cost = LosingSome(lambda device, visit: (0.0, 60.0 * float(draws[device, visit]), 0.0))
-    run = simulate(cost, devices=400, policy=policy(100, 3600.0, over=1.3), dispatches=50 * 130)
+    cost = TabledCost(lambda device, visit: (0.0, 60.0 * float(draws[device, visit]), 0.0))
+    goal = policy(100, 3600.0, over=1.3)
+    run = simulate(cost, devices=400, policy=goal, mishaps=DropOuts(), dispatches=50 * 130)
     shares = {outcome: count / 6_500 for outcome, count in Counter(run.column("outcome")).items()}
     standard_error = math.sqrt(0.08 * 0.92 / 6_500)
     assert shares["aggregated"] == pytest.approx(1 / 1.3, abs=1e-12)
-    assert shares["out_of_memory"] == pytest.approx(0.08, abs=3 * standard_error)
+    assert shares["dropped"] == pytest.approx(0.08, abs=3 * standard_error)
     assert shares["late"] == pytest.approx(1 - 1 / 1.3 - 0.08, abs=3 * standard_error)
-    waiting = simulate(cost, devices=400, policy=Synchronous(clients_per_round=130), rounds=50)
+    all_of_them = Synchronous(clients_per_round=130)
+    waiting = simulate(cost, devices=400, policy=all_of_them, mishaps=DropOuts(), rounds=50)
     assert run.tables.aggregations["time_s"][-1] < waiting.tables.aggregations["time_s"][-1]
 
 

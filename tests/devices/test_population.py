@@ -146,10 +146,8 @@ def test_a_million_phones_are_columns_of_eight_bytes() -> None:
     columns = [column for name in Fleet.__slots__ if isinstance(column := getattr(fleet, name), np.ndarray)]
     assert sum(column.nbytes for column in columns) <= 124e6
     unknown = {"capacity", "radio_down_w", "radio_up_w", "radio_down_j_per_bit", "radio_up_j_per_bit"}
-    known = [name for name in Fleet.__slots__ if name not in unknown]
-    assert all(
-        np.isfinite(column).all() for name in known if isinstance(column := getattr(fleet, name), np.ndarray)
-    )
+    known = [getattr(fleet, name) for name in Fleet.__slots__ if name not in unknown]
+    assert all(np.isfinite(column).all() for column in known if isinstance(column, np.ndarray))
     assert (fleet.uplink_bps > 0).all()
 
 
