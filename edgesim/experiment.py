@@ -19,6 +19,7 @@ from edgesim.rng import Streams
 from edgesim.scenario import Scenario
 from edgesim.server.plan import EvaluationPlan, StopRule, Target
 from edgesim.server.server import Server
+from edgesim.simulation.charge import Charge
 from edgesim.simulation.engine import Observer, Simulation
 from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
@@ -84,9 +85,10 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
     """
     started = time.perf_counter()
     scenario, world = parts.scenario, parts.world
+    stays = world.presence if world.batteries is None else Charge(world.presence, world.batteries)
     server = Server(
         roster=parts.roster,
-        presence=world.presence,
+        presence=stays,
         policy=scenario.coordination,
         selector=scenario.selection,
         learner=learner,
@@ -101,7 +103,7 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
             server,
             world.cost,
             _observer(server, progress),
-            stays=world.presence,
+            stays=stays,
             routes=world.topology,
             mishaps=world,
         ).run()

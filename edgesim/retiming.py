@@ -134,6 +134,8 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
         if not isinstance(group.availability, Always):
             what = "at another pace others would be present"
             yield Problem(f"lets devices leave: {what}", f"fleet[{number}].availability")
+        if group.battery is not None:
+            yield Problem("may run down at another pace", f"fleet[{number}].battery")
         if group.failures is not None:
             what = "slower devices would fail more often"
             yield Problem(f"is per time of work: {what}", f"fleet[{number}].failures")

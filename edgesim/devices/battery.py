@@ -112,6 +112,11 @@ class Batteries:
         waits_s = _seconds(missing_j, self.charger_w[devices] - self.idle_w[devices])
         return np.add(at_s, np.where(self.is_ready(devices, level_j), 0.0, waits_s))
 
+    def ready_until_s(self, devices: Devices, level_j: Floats) -> Floats:
+        """Seconds for which devices that wait stay ready, or will once charged; infinite for ever."""
+        above_j = np.maximum(level_j - self._ready_j(devices), 0.0)
+        return _seconds(above_j, self.idle_w[devices] - self.charger_w[devices])
+
     def _ready_j(self, devices: Devices) -> Floats:
         capacity_j = self.capacity_j[devices]
         margin_j = np.where(np.isinf(capacity_j), 0.0, MARGIN * capacity_j)

@@ -55,6 +55,14 @@ class Phases:
     energy_compute_j: Floats
     energy_upload_j: Floats
 
+    def steps(self) -> tuple[tuple[Floats, Floats], ...]:
+        """Seconds and joules of each phase, in order."""
+        return (
+            (self.download_s, self.energy_download_j),
+            (self.compute_s, self.energy_compute_j),
+            (self.upload_s, self.energy_upload_j),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demands:

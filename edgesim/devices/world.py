@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.devices.battery import Batteries
 from edgesim.devices.cost import CostModel
 from edgesim.devices.failures import Failures
 from edgesim.devices.faults import AnyFault, Faults
@@ -30,6 +31,7 @@ class World:
         topology: which links they share.
         failures: which visits fail.
         faults: what breaks.
+        batteries: what devices run on; null where all are plugged in.
     """
 
     cost: CostModel
@@ -37,6 +39,7 @@ class World:
     topology: Topology
     failures: Failures
     faults: Faults
+    batteries: Batteries | None
 
     @classmethod
     def draw(
@@ -60,12 +63,14 @@ class World:
             InputError: a profile, a network or a file of theirs is missing or wrong.
         """
         drawn = Faults.draw(faults, groups, catalogue, streams)
+        fleet = Fleet.draw(groups, catalogue, streams)
         return cls(
-            CostModel(Fleet.draw(groups, catalogue, streams), streams),
+            CostModel(fleet, streams),
             Presence.draw(groups, streams, drawn.absences),
             Topology.of(groups, server),
             Failures.draw(groups, streams),
             drawn,
+            Batteries.draw(groups, catalogue, fleet, streams),
         )
 
     def failure_s(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from edgesim.learner import Order, Workload
 from edgesim.server.effects import Abort, Finish, SetTimer, Start
 from edgesim.server.events import Arrived, Begin, DriverEvent, Fired, Lost, Outcome, VisitReport
 from edgesim.server.server import Server
+from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import TURN_OF, Clock, Turn
 from edgesim.simulation.links import FluidLinks
 from edgesim.simulation.outages import OutageWatch
@@ -84,7 +85,7 @@ class Simulation:
         server: the server of this run, not begun.
         cost: what visits take.
         observer: is told each event before the server is.
-        stays: when devices are there.
+        stays: when devices are there; a `Charge` where they run on batteries.
         routes: which links they share.
         mishaps: what goes wrong with visits.
         clock: of the run; one that keeps pace with the wall clock plays it.
@@ -112,12 +113,14 @@ class Simulation:
         self._reason: str | None = None
         self._warmth = Warmth(cost.speed, server.view.devices)
         self.links = FluidLinks([float(bps) for bps in routes.capacities_bps])
+        self._charge = stays if isinstance(stays, Charge) else None
         self._stages = Stages(
             self._clock,
             cost.speed,
             cost.rates,
             self._warmth,
             stays,
+            self._charge,
             self.links,
             routes,
             self._staged_ended,
@@ -139,6 +142,7 @@ class Simulation:
             self._clock.step()
         for visit in tuple(self._in_flight.values()):
             report = visit.report_until(self._clock.now)
+            self._worked(visit)
             self._tell(Lost(visit.order.dispatch, Outcome.UNFINISHED, report))
         return self._reason
 
@@ -200,6 +204,8 @@ class Simulation:
         phases = self._cost.phases(demands, start_s, self._warmth.at(devices, now_s))
         energy_j = phases.energy_download_j + phases.energy_compute_j + phases.energy_upload_j
         cut_s = np.minimum(self._stays.until_s(devices, now_s), now_s + failure_s)
+        if self._charge is not None:
+            cut_s = np.minimum(cut_s, self._charge.empty_s(devices, now_s, phases))
         columns = (
             phases.download_s.tolist(),
             phases.compute_s.tolist(),
@@ -249,24 +255,30 @@ class Simulation:
             end = Lost(dispatch, Outcome.CANCELLED, visit.report_until(now_s))
             self._in_flight[dispatch] = cancelled = _Cancelled(visit.order, end.report)
             self._clock.call_at(now_s, Turn.REPORT, dispatch, self._on_end, (cancelled, end))
-            self._cool(visit)
+            self._worked(visit)
 
     def _on_end(self, event: simpy.Event) -> None:
         visit, end = cast("tuple[Visit, Ending]", event.value)
         if self._in_flight.get(visit.order.dispatch) is visit:  # else it was cancelled in the meantime
             del self._in_flight[visit.order.dispatch]
-            self._cool(visit)
+            self._worked(visit)
             self._tell(end)
 
     def _staged_ended(self, visit: StagedVisit, end: Ending) -> None:
         del self._in_flight[visit.order.dispatch]
         self._tell(end)
 
-    def _cool(self, visit: Visit) -> None:
-        """A device that has trained cools down from then on."""
-        if isinstance(visit, DirectVisit) and self._warmth.matters:
+    def _worked(self, visit: Visit) -> None:
+        """A visit is over: its device has got warm by it, and its battery is so much emptier."""
+        if not isinstance(visit, DirectVisit):
+            return
+        now_s, device = self._clock.now, visit.order.device
+        if self._warmth.matters:
             begin_s = visit.order.time_s + float(visit.phases.download_s[visit.row])
-            self._warmth.worked(visit.order.device, begin_s, visit.trained_s(self._clock.now))
+            self._warmth.worked(device, begin_s, visit.trained_s(now_s))
+        if self._charge is not None:
+            spent = ((seconds, joules) for seconds, joules, _ in visit.spent(now_s))
+            self._charge.spend(device, visit.order.time_s, spent)
 
     def _on_timer(self, event: simpy.Event) -> None:
         timer = cast(SetTimer, event.value)

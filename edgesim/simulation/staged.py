@@ -78,6 +78,7 @@ class StagedVisit:
     stretch_s: float = 0.0  # since when the device is present
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
     paused_s: float = 0.0
+    paid_j: float = 0.0  # joules that were taken off the battery
     ticket: int = 0  # whatever was scheduled with an older one is void
     stay: int = 0  # the same for what cuts off a device's stay
     stream: Stream | None = None  # that its download comes from
@@ -102,15 +103,20 @@ class StagedVisit:
     def report(self, done: int) -> VisitReport:
         """What the visit has taken, of which so many stages are completed."""
         phases = [seconds if stage < done else None for stage, seconds in enumerate(self.seconds)]
+        return VisitReport(phases[0], phases[1], phases[2], known(self.energy_j()), self.basis, self.paused_s)
+
+    def energy_j(self) -> float:
+        """Joules so far; NaN where unknown."""
         energy_j = 0.0
         for stage, seconds in enumerate(self.seconds[: self.stage + 1]):
-            bits = (
-                self.bits[stage] - (self.left if stage == self.stage else 0.0)
-                if stage != Stage.COMPUTE
-                else 0.0
-            )
-            energy_j += float(stage_j(self.watts[stage], self.j_per_bit[stage], seconds, bits))
-        return VisitReport(phases[0], phases[1], phases[2], known(energy_j), self.basis, self.paused_s)
+            moved = self.bits[stage] - (self.left if stage == self.stage != Stage.COMPUTE else 0.0)
+            energy_j += float(stage_j(self.watts[stage], self.j_per_bit[stage], seconds, moved))
+        return energy_j
+
+    @property
+    def most_w(self) -> float:
+        """The most power that the present stage can draw."""
+        return self.watts[self.stage] + self.j_per_bit[self.stage] * self.bps[self.stage]
 
 
 def staged(

@@ -18,6 +18,7 @@ from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
 from edgesim.learner import Workload
 from edgesim.server.events import Arrived, Lost, Outcome
+from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock, Turn
 from edgesim.simulation.links import FluidLinks
 from edgesim.simulation.multicast import Multicast
@@ -25,6 +26,8 @@ from edgesim.simulation.staged import Stage, StagedVisit, State
 from edgesim.simulation.surroundings import Routes, Stays
 from edgesim.simulation.visits import Ending
 from edgesim.simulation.warmth import Warmth
+
+_MOMENT_S = 1e-3  # a battery that lasts no longer than this is empty
 
 
 class Stages:
@@ -36,6 +39,7 @@ class Stages:
         rates: of the devices' own links over time; null where all of them are constant.
         warmth: how hot they are.
         stays: how long they stay.
+        charge: of their batteries; null where they are plugged in.
         links: shared links.
         routes: which of them a device's transfers cross.
         tell: is told of each visit that has ended.
@@ -51,6 +55,7 @@ class Stages:
         rates: Rates | None,
         warmth: Warmth,
         stays: Stays,
+        charge: Charge | None,
         links: FluidLinks,
         routes: Routes,
         tell: Callable[[StagedVisit, Ending], None],
@@ -61,6 +66,7 @@ class Stages:
         self._rates = rates
         self._warmth = warmth
         self._stays = stays
+        self._charge = charge
         self._links = links
         self._routes = routes
         self._tell = tell
@@ -113,16 +119,23 @@ class Stages:
 
     def _stop(self, visit: StagedVisit, state: State) -> None:
         """Stop a visit where it is, for now."""
-        now_s = self._clock.now
-        spent_s = now_s - visit.since_s
         if visit.state is State.PAUSED:
-            visit.paused_s += spent_s
+            visit.paused_s += self._clock.now - visit.since_s
         elif visit.state is not State.OVER:
-            visit.seconds[visit.stage] += spent_s
             if visit.state is State.RUNNING:
-                self._progress(visit, spent_s)
-        visit.state, visit.since_s = state, now_s
+                self._progress(visit, self._clock.now - visit.since_s)
+            self._account(visit)
+        visit.state, visit.since_s = state, self._clock.now
         visit.ticket += 1
+
+    def _account(self, visit: StagedVisit) -> None:
+        """Write down the seconds, and take off the battery the joules, since the visit last changed."""
+        spent_s = self._clock.now - visit.since_s
+        visit.seconds[visit.stage] += spent_s
+        if self._charge is not None:
+            joules = visit.energy_j() - visit.paid_j
+            self._charge.spend(visit.order.device, visit.since_s, [(spent_s, joules)])
+            visit.paid_j += joules
 
     def _drop(self, visit: StagedVisit) -> None:
         self.halt(visit)
@@ -171,6 +184,26 @@ class Stages:
             self._call(visit, visit.delay_s)
         else:
             self._transfer(visit)
+        if self._charge is not None:
+            self._watch_battery(visit, self._charge)
+
+    def _watch_battery(self, visit: StagedVisit, charge: Charge) -> None:
+        """Look again when the battery is empty at the latest, were the transfer as fast as it can be."""
+        after_s = charge.hit_s(visit.order.device, visit.most_w)
+        if after_s < inf:
+            at_s = self._clock.now + after_s
+            value = (visit, visit.ticket)
+            self._clock.call_at(at_s, Turn.LEAVE, visit.order.dispatch, self._on_empty, value)
+
+    def _on_empty(self, event: simpy.Event) -> None:
+        visit, ticket = cast("tuple[StagedVisit, int]", event.value)
+        if ticket != visit.ticket or self._charge is None:
+            return
+        self._stop(visit, visit.state)
+        if self._charge.hit_s(visit.order.device, visit.most_w) < _MOMENT_S:
+            self._drop(visit)
+        else:
+            self._run(visit)
 
     def _training_s(self, visit: StagedVisit) -> float:
         if not self._varies:
@@ -231,27 +264,28 @@ class Stages:
 
     def _part_over(self, visit: StagedVisit) -> None:
         """A delay, a transfer or the training of a running visit is over."""
-        now_s = self._clock.now
-        visit.seconds[visit.stage] += now_s - visit.since_s
+        delayed = visit.delay_s > 0
         if visit.stage is Stage.COMPUTE:
-            self._trained(visit, now_s - visit.since_s)
-        elif visit.delay_s:
+            self._trained(visit, self._clock.now - visit.since_s)
+        if not delayed:
+            visit.left = 0.0
+        self._account(visit)
+        if delayed:
             visit.delay_s = 0.0
             self._run(visit)
-            return
-        self._stage_over(visit)
+        else:
+            self._stage_over(visit)
 
     def _heard(self, visit: StagedVisit) -> None:
         """A multicast has sent the last part of a visit's download."""
         visit.stream = None
         if visit.state is State.LISTENING:
-            visit.seconds[Stage.DOWNLOAD] += self._clock.now - visit.since_s
+            self._account(visit)
             self._stage_over(visit)
 
     def _stage_over(self, visit: StagedVisit) -> None:
         visit.since_s = self._clock.now
         visit.ticket += 1
-        visit.left = 0.0
         if visit.stage is Stage.DOWNLOAD and visit.stream is not None:
             visit.state = State.LISTENING
         elif visit.stage is Stage.DOWNLOAD and not visit.fits:

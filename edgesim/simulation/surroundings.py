@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ class Stays(Presence, Protocol):
 
     def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
         """Whether these devices take their work up again when they are back; else it is lost."""
+        ...
+
+    def present_s(self, devices: Numbers, start_s: Any, end_s: Any) -> Floats:
+        """Seconds that each of these devices is there, from a time to a later one."""
         ...
 
 
@@ -140,6 +144,10 @@ class Calm:
     def until_s(self, devices: Numbers, at_s: float) -> Floats:  # noqa: ARG002
         """Never."""
         return np.full(len(devices), np.inf)
+
+    def present_s(self, devices: Numbers, start_s: Any, end_s: Any) -> Floats:
+        """All the time."""
+        return np.broadcast_to(np.subtract(end_s, start_s), devices.shape)
 
     def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
         """None does."""

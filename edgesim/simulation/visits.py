@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,20 +43,23 @@ class DirectVisit:
 
     def report_until(self, now_s: float) -> VisitReport:
         """What the visit has taken so far; a phase that is cut off has cost its share of energy."""
-        phases, row = self.phases, self.row
-        steps = [(phases.download_s, phases.energy_download_j)]
-        if phases.fits[row]:
-            steps += [(phases.compute_s, phases.energy_compute_j), (phases.upload_s, phases.energy_upload_j)]
         done: list[float | None] = [None, None, None]
-        end_s, energy_j = self.order.time_s, 0.0
-        for i, (seconds, joules) in enumerate(steps):
-            begin_s, end_s = end_s, end_s + float(seconds[row])
-            if end_s > now_s:
-                energy_j += float(joules[row]) * (now_s - begin_s) / (end_s - begin_s)
-                break
-            done[i] = float(seconds[row])
-            energy_j += float(joules[row])
+        energy_j = 0.0
+        for phase, (seconds, joules, completed) in enumerate(self.spent(now_s)):
+            done[phase] = seconds if completed else None
+            energy_j += joules
         return VisitReport(done[0], done[1], done[2], known(energy_j), self.basis)
+
+    def spent(self, now_s: float) -> Iterator[tuple[float, float, bool]]:
+        """Seconds and joules of each phase so far, and whether it is completed."""
+        end_s = self.order.time_s
+        for seconds, joules in self.phases.steps()[: 3 if self.phases.fits[self.row] else 1]:
+            whole_s, whole_j = float(seconds[self.row]), float(joules[self.row])
+            begin_s, end_s = end_s, end_s + whole_s
+            if end_s > now_s:
+                yield now_s - begin_s, whole_j * (now_s - begin_s) / whole_s, False
+                return
+            yield whole_s, whole_j, True
 
     def trained_s(self, now_s: float) -> float:
         """Seconds of training so far."""

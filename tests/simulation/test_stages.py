@@ -44,6 +44,16 @@ class Present(Calm):
     def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
         return np.full(len(devices), self.pausing)
 
+    def present_s(
+        self, devices: Numbers, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        spans = zip(devices.tolist(), start_s.tolist(), end_s.tolist(), strict=True)
+        return np.array([self._within(device, begin_s, over_s) for device, begin_s, over_s in spans])
+
+    def _within(self, device: int, begin_s: float, over_s: float) -> float:
+        windows = self.windows.get(device, [(0.0, np.inf)])
+        return sum(max(0.0, min(over_s, end) - max(begin_s, start)) for start, end in windows)
+
     def _of(self, device: int, at_s: float, side: int, otherwise: float) -> float:
         """An edge of the window that holds a time or, for the begin, of the next one."""
         for window in self.windows.get(device, [(0.0, np.inf)]):
