@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Progress, execute
@@ -278,7 +276,7 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
     fleet = parts.fleet
     end_s = float(tables["evaluations"]["time_s"].max())
     tables["devices"] = device_table(
-        tables["dispatches"], end_s, fleet.idle_w, lambda devices: np.full(len(devices), end_s)
+        tables["dispatches"], end_s, fleet.idle_w, lambda devices: outcome.present_s(devices, 0.0, end_s)
     )
     context = Context(
         reason=outcome.reason,

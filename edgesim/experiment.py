@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from edgesim import registry
+from edgesim.devices.topology import Topology
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Learner
 from edgesim.parts import Parts
@@ -21,6 +23,7 @@ from edgesim.server.plan import EvaluationPlan, StopRule, Target
 from edgesim.server.server import Server
 from edgesim.simulation.charge import Charge
 from edgesim.simulation.engine import Observer, Simulation
+from edgesim.simulation.link_books import LinkBooks
 from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
@@ -39,6 +42,7 @@ class Outcome:
         weights: of the last version; null where nothing was trained.
         wall_s: host seconds by what they were spent on.
         notes: warnings from building and running.
+        present_s: seconds for which devices were there, from the begin of the run to its end.
     """
 
     reason: str
@@ -46,6 +50,7 @@ class Outcome:
     weights: Mapping[str, NDArray[Any]] | None
     wall_s: Mapping[str, float]
     notes: tuple[str, ...]
+    present_s: Callable[[NDArray[np.int64], float, float], NDArray[np.float64]]
 
 
 Progress = Callable[[float, int], None]
@@ -99,14 +104,15 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
         ),
     )
     with threads(scenario.execution.threads):
-        reason = Simulation(
+        simulation = Simulation(
             server,
             world.cost,
             _observer(server, progress),
             stays=stays,
             routes=world.topology,
             mishaps=world,
-        ).run()
+        )
+        reason = simulation.run()
         tables = server.finish()
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
     wall_s["total"] = time.perf_counter() - started
@@ -117,11 +123,24 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
             "aggregations": tables.aggregations,
             "evaluations": tables.evaluations,
             "coverage": learner.coverage(),
+            "links": _links(world.topology, simulation.links.books),
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,
         wall_s=wall_s,
         notes=parts.notes,
+        present_s=stays.present_s,
     )
+
+
+def _links(topology: Topology, books: LinkBooks) -> dict[str, list[Any]]:
+    """Columns of the table of shared links."""
+    return {
+        "link": [topology.name(link) for link in range(len(topology.capacities_bps))],
+        "capacity_bps": topology.capacities_bps.tolist(),
+        "bits": books.carried_bits.tolist(),
+        "busy_s": books.busy_s.tolist(),
+        "peak_bps": (books.peak_utilisation * topology.capacities_bps).tolist(),
+    }
 
 
 @contextmanager

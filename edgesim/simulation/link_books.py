@@ -23,12 +23,14 @@ class LinkBooks:
     Attributes:
         capacity_bps: what each link can carry now.
         carried_bits: what it has carried so far, as the integral of its rate.
+        busy_s: for how long it has carried anything.
         peak_utilisation: largest share of its capacity that was ever in use for more than an instant.
     """
 
     def __init__(self, capacities_bps: Sequence[float]) -> None:
         self.capacity_bps: NDArray[np.float64] = np.array(capacities_bps, dtype=np.float64)
         self.carried_bits: NDArray[np.float64] = np.zeros(len(self.capacity_bps))
+        self.busy_s: NDArray[np.float64] = np.zeros(len(self.capacity_bps))
         self.peak_utilisation: NDArray[np.float64] = np.zeros(len(self.capacity_bps))
         for capacity_bps in self.capacity_bps.tolist():
             check_capacity(capacity_bps)
@@ -36,12 +38,14 @@ class LinkBooks:
     def note(self, link: int, used_bps: float, seconds: float) -> None:
         """So much of a link was in use for so long."""
         self.carried_bits[link] += used_bps * seconds
+        self.busy_s[link] += seconds if used_bps else 0.0
         if used_bps > self.peak_utilisation[link] * self.capacity_bps[link]:
             self.peak_utilisation[link] = used_bps / self.capacity_bps[link]
 
     def note_all(self, links: NDArray[np.int64], used_bps: NDArray[np.float64], seconds: float) -> None:
         """So much of each of these different links was in use for so long."""
         self.carried_bits[links] += used_bps * seconds
+        self.busy_s[links] += np.where(used_bps > 0, seconds, 0.0)
         peak = used_bps / self.capacity_bps[links]
         self.peak_utilisation[links] = np.maximum(self.peak_utilisation[links], peak)
 
