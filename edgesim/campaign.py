@@ -17,6 +17,7 @@ from edgesim.experiment import Outcome, Progress, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
+from edgesim.playing import playing
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
@@ -31,6 +32,8 @@ from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
 from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
+from edgesim.server.server import Server
+from edgesim.simulation.clock import PacedClock
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Options:
         download: fetch missing data sets.
         quiet: no progress.
         sensitivity: draws of a comparison's sensitivity; none is worked out where it is 0.
+        realtime: simulated seconds per second at which a run is played; as fast as can be where null.
     """
 
     out: Path
@@ -54,6 +58,7 @@ class Options:
     download: bool = False
     quiet: bool = False
     sensitivity: int = 0
+    realtime: float | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def run_one(name: str, variant: str | None, seed: int | None, options: Options) 
             "or compare them all"
         )
     task = _Task(name, variant, seed, options)
-    with display(quiet=options.quiet) as shown:
+    with display(quiet=options.quiet or options.realtime is not None) as shown:
         return _run_shown(task, shown)
 
 
@@ -248,12 +253,26 @@ def _run_prepared(
         timing_only=options.timing_only,
     )
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
-        outcome = execute(
-            parts, timing_only=options.timing_only, progress=_progress(parts, report, check_interrupt)
-        )
+        outcome = _execute(parts, options, _progress(parts, report, check_interrupt), check_interrupt)
         result = _result(parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
+
+
+def _execute(
+    parts: Parts, options: Options, progress: Progress, check_interrupt: Callable[[], None]
+) -> Outcome:
+    """As fast as can be; or played at a speed, with a live table unless it is to be quiet."""
+    if options.realtime is None:
+        return execute(parts, timing_only=options.timing_only, progress=progress)
+    clock = PacedClock(options.realtime, check_interrupt)
+    with playing(options.realtime, quiet=options.quiet) as show:
+
+        def both(time_s: float, server: Server) -> None:
+            progress(time_s, server)
+            show(time_s, server)
+
+        return execute(parts, timing_only=options.timing_only, progress=both, clock=clock)
 
 
 def _progress(parts: Parts, report: Report, check_interrupt: Callable[[], None]) -> Progress:
@@ -261,9 +280,9 @@ def _progress(parts: Parts, report: Report, check_interrupt: Callable[[], None])
     stop = parts.scenario.stop
     seldom = every(INTERVAL_S, report)
 
-    def progress(time_s: float, rounds: int) -> None:
+    def progress(time_s: float, server: Server) -> None:
         check_interrupt()
-        shares = [rounds / stop.rounds] if stop.rounds else []
+        shares = [server.view.rounds / stop.rounds] if stop.rounds else []
         shares += [time_s / stop.time] if stop.time else []
         seldom(max(shares, default=0.0))
 

@@ -61,6 +61,17 @@ DataRoot = Annotated[
 ]
 
 
+Realtime = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SPEED",
+        min=1e-3,
+        max=1e9,
+        help="play at so many simulated seconds per second, with a live table",
+    ),
+]
+
+
 @app.command()
 def run(
     scenario: ScenarioArgument,
@@ -75,12 +86,15 @@ def run(
     data_root: DataRoot = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    realtime: Realtime = None,
 ) -> None:
     """Run one simulated federation: real training, virtual clock."""
     from edgesim.campaign import run_one
     from edgesim.reports.brief import render
 
-    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet)
+    options = _options(
+        out, set_, device, data_root, timing_only, overwrite, download, quiet, realtime=realtime
+    )
     path, result = run_one(scenario, variant, seed, options)
     _print(result.summary, as_json, lambda: render(result, path))
 
@@ -240,6 +254,7 @@ def _options(
     download: bool,
     quiet: bool,
     sensitivity: int = 0,
+    realtime: float | None = None,
 ) -> Options:
     from edgesim.campaign import Options
 
@@ -248,7 +263,7 @@ def _options(
         sets.append(f"execution.device={device}")
     if data_root is not None:
         sets.append(f"data_root={json.dumps(str(data_root.resolve()))}")
-    return Options(out, tuple(sets), timing_only, overwrite, download, quiet, sensitivity)
+    return Options(out, tuple(sets), timing_only, overwrite, download, quiet, sensitivity, realtime)
 
 
 def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:

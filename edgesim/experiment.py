@@ -22,6 +22,7 @@ from edgesim.scenario import Scenario
 from edgesim.server.plan import EvaluationPlan, StopRule, Target
 from edgesim.server.server import Server
 from edgesim.simulation.charge import Charge
+from edgesim.simulation.clock import Clock
 from edgesim.simulation.engine import Observer, Simulation
 from edgesim.simulation.link_books import LinkBooks
 from edgesim.training.cohorts import Execution, Samples, Trainer
@@ -53,17 +54,24 @@ class Outcome:
     present_s: Callable[[NDArray[np.int64], float, float], NDArray[np.float64]]
 
 
-Progress = Callable[[float, int], None]
-"""Told the virtual time and the rounds so far, after each event."""
+Progress = Callable[[float, Server], None]
+"""Told the virtual time of an event, and the server before it hears of it."""
 
 
-def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | None = None) -> Outcome:
+def execute(
+    parts: Parts,
+    *,
+    timing_only: bool = False,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Outcome:
     """Run one federation to its end. The parts are left as they were.
 
     Args:
         parts: from `prepare`.
         timing_only: the real strategies and costs, and no training.
         progress: is told how far the run is.
+        clock: one that plays the run; as fast as can be where absent.
 
     Raises:
         InputError: timing alone cannot end this scenario, or cannot know its costs.
@@ -71,7 +79,7 @@ def execute(parts: Parts, *, timing_only: bool = False, progress: Progress | Non
     """
     if timing_only:
         _check_timing_only(parts.scenario)
-    return fold(parts, parts.ledger.fresh() if timing_only else federation(parts), progress)
+    return fold(parts, parts.ledger.fresh() if timing_only else federation(parts), progress, clock)
 
 
 class Accounting(Learner, Protocol):
@@ -82,7 +90,9 @@ class Accounting(Learner, Protocol):
         ...
 
 
-def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) -> Outcome:
+def fold(
+    parts: Parts, learner: Accounting, progress: Progress | None = None, clock: Clock | None = None
+) -> Outcome:
     """Run one federation with this learner to its end.
 
     Raises:
@@ -111,6 +121,7 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
             stays=stays,
             routes=world.topology,
             mishaps=world,
+            clock=clock,
         )
         reason = simulation.run()
         tables = server.finish()
@@ -123,7 +134,7 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
             "aggregations": tables.aggregations,
             "evaluations": tables.evaluations,
             "coverage": learner.coverage(),
-            "links": _links(world.topology, simulation.links.books),
+            **_links(world.topology, simulation.links.books),
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,
         wall_s=wall_s,
@@ -132,15 +143,18 @@ def fold(parts: Parts, learner: Accounting, progress: Progress | None = None) ->
     )
 
 
-def _links(topology: Topology, books: LinkBooks) -> dict[str, list[Any]]:
-    """Columns of the table of shared links."""
-    return {
+def _links(topology: Topology, books: LinkBooks) -> dict[str, dict[str, list[Any]]]:
+    """Columns of the table of shared links, where there are any."""
+    if not len(topology.capacities_bps):
+        return {}
+    columns = {
         "link": [topology.name(link) for link in range(len(topology.capacities_bps))],
         "capacity_bps": topology.capacities_bps.tolist(),
         "bits": books.carried_bits.tolist(),
         "busy_s": books.busy_s.tolist(),
         "peak_bps": (books.peak_utilisation * topology.capacities_bps).tolist(),
     }
+    return {"links": columns}
 
 
 @contextmanager
@@ -157,7 +171,7 @@ def threads(count: int) -> Iterator[None]:
 def _observer(server: Server, progress: Progress | None) -> Observer | None:
     if progress is None:
         return None
-    return lambda time_s, _event: progress(time_s, server.view.rounds)
+    return lambda time_s, _event: progress(time_s, server)
 
 
 def _arrays(learner: Federation) -> dict[str, NDArray[Any]]:

@@ -25,6 +25,7 @@ from edgesim.server.rows import Tables
 from edgesim.server.server import Server
 from edgesim.server.view import View
 from edgesim.simulation import Cost, Observer, Simulation
+from edgesim.simulation.clock import Clock
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
 
 WORKLOAD = Workload(
@@ -243,6 +244,7 @@ def simulate(
     stays: Stays = CALM,
     routes: Routes = CALM,
     mishaps: Mishaps = CALM,
+    clock: Clock | None = None,
     **stop: Any,
 ) -> Run:
     """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none."""
@@ -257,6 +259,6 @@ def simulate(
         stop=StopRule(**(stop or {"rounds": 1})),
         evaluation=evaluation or EvaluationPlan(),
     )
-    simulation = Simulation(server, cost, observer, stays=stays, routes=routes, mishaps=mishaps)
+    simulation = Simulation(server, cost, observer, stays=stays, routes=routes, mishaps=mishaps, clock=clock)
     reason = simulation.run()
     return Run(reason, server.finish(), learner, server, simulation)

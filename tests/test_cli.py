@@ -109,6 +109,14 @@ def test_json_is_the_only_thing_on_stdout(tiny: Path) -> None:
     assert json.loads(edgesim(tiny, "schema").stdout)["properties"]["fleet"]
 
 
+def test_a_run_that_is_played_is_the_same_run(tiny: Path) -> None:
+    run = ("run", "tiny.yaml", "--variant", "fedavg", "--timing-only", "--json")
+    plain = json.loads(edgesim(tiny, *run).stdout)
+    played = edgesim(tiny, *run, "--realtime", "1e9", "--out", "played")
+    assert json.loads(played.stdout)["virtual_s"] == plain["virtual_s"]
+    assert edgesim(tiny, *run, "--realtime", "0").returncode == 2
+
+
 def test_a_second_run_into_the_same_directory_needs_overwrite(tiny: Path) -> None:
     first = edgesim(tiny, "run", "tiny.yaml", "--variant", "fedavg", "--timing-only")
     before = digests(tiny)

@@ -31,7 +31,7 @@ BOTH = [
     {"experiment"},
     {"planning", "retiming"},
     {"sensitivity"},
-    {"profiling", "reports"},
+    {"profiling", "reports", "playing"},
     {"campaign"},
     {"cli"},
     {"__main__"},

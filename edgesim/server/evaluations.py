@@ -26,6 +26,11 @@ class Evaluations:
         self._metrics.append(metrics)
         return metrics
 
+    @property
+    def latest(self) -> Mapping[str, float]:
+        """Metrics of the last row; empty before."""
+        return self._metrics[-1] if self._metrics else {}
+
     def is_latest(self, time_s: float, version: int) -> bool:
         """Whether the last row is about this version at this time."""
         return (self._time_s[-1], self._version[-1]) == (time_s, version)

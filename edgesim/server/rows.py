@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -26,7 +27,11 @@ class Tables:
 
 
 class DispatchRows:
-    """One row per visit. Numbers lie in typed arrays; NaN, or -1 for a staleness, stands for null."""
+    """One row per visit. Numbers lie in typed arrays; NaN, or -1 for a staleness, stands for null.
+
+    Attributes:
+        counts: how many visits came to which outcome so far.
+    """
 
     def __init__(self) -> None:
         self.device = array("q")
@@ -43,6 +48,7 @@ class DispatchRows:
         self.workloads: list[Workload] = []
         self.outcome: list[Outcome | None] = []
         self.cost_basis: list[str | None] = []
+        self.counts: Counter[Outcome] = Counter()
 
     def __len__(self) -> int:
         return len(self.device)
@@ -82,6 +88,7 @@ class DispatchRows:
         if self.outcome[dispatch] is not None:
             raise RunFailed(f"dispatch {dispatch} ended as {self.outcome[dispatch]} and again as {outcome}")
         self.outcome[dispatch] = outcome
+        self.counts[outcome] += 1
 
     def check(self) -> None:
         """Hold the rows against the law that dispatched is the sum of all outcomes.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgesim.errors import RunFailed
 from edgesim.learner import Learner, Order
@@ -112,6 +112,16 @@ class Server:
             if self._is_drained():
                 self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
         return self._effects
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """How many visits came to which outcome so far."""
+        return self._dispatches.counts
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Of the latest evaluation; none where nothing is trained."""
+        return self._evaluations.latest
 
     def finish(self) -> Tables:
         """The tables. Visits still in flight are `unfinished`, updates still held are `discarded`.
@@ -287,8 +297,7 @@ class Server:
         self._lost_in_a_row += 1
         if self._lost_in_a_row <= max(self.view.devices, 2 * self._largest_batch, _PATIENCE):
             return
-        counted = Counter(outcome for outcome in self._dispatches.outcome if outcome is not None)
-        counts = ", ".join(f"{outcome} {count}" for outcome, count in counted.items())
+        counts = ", ".join(f"{outcome} {count}" for outcome, count in self._dispatches.counts.items())
         raise RunFailed(
             f"{self._lost_in_a_row} visits in a row brought no update, up to {self._progress.time_s:g} s "
             f"(so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from enum import IntEnum
 from heapq import heappush
 from itertools import count
-from typing import cast
+from time import monotonic, sleep
+from typing import Any, cast
 
 import simpy
 from simpy.events import EventPriority
+from simpy.rt import RealtimeEnvironment
 
 from edgesim.server.events import TimerKind
 
 Call = Callable[[simpy.Event], None]
+
+
+_SLICE_S = 0.1  # how long nothing else is looked after
 
 
 class Turn(IntEnum):
@@ -39,8 +44,8 @@ TURN_OF = {
 class Clock(simpy.Environment):
     """Calls by absolute times: now + (t - now) may miss t by the last digit."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._calls = count()
 
     def call_at(self, at_s: float, turn: Turn, order: int, call: Call, value: object = None) -> None:
@@ -51,3 +56,24 @@ class Clock(simpy.Environment):
         event.callbacks.append(call)
         place = cast(int, (order, next(self._calls)))  # SimPy compares it and does nothing else with it
         heappush(self._queue, (at_s, EventPriority(turn), place, event))
+
+
+class PacedClock(Clock, RealtimeEnvironment):
+    """A clock that keeps pace with the wall clock, or lags behind where the host needs longer.
+
+    Args:
+        speed: simulated seconds per second.
+        meanwhile: called again and again while the clock waits.
+    """
+
+    def __init__(self, speed: float, meanwhile: Callable[[], None]) -> None:
+        super().__init__(factor=1 / speed, strict=False)
+        self._meanwhile = meanwhile
+
+    def step(self) -> None:
+        """Wait until the next event is due, and process it."""
+        due = self.real_start + (self.peek() - self.env_start) * self.factor
+        while (left_s := due - monotonic()) > 0:
+            self._meanwhile()
+            sleep(min(left_s, _SLICE_S))
+        super().step()
