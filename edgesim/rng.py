@@ -8,23 +8,32 @@ same seed meet the same data order, jitter and slowdowns (common random numbers)
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
+_WORD = 2**64 - 1
+_GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014, figure 16): a bijection on 64-bit words."""
-    state = state + _GOLDEN
-    state = (state ^ (state >> np.uint64(30))) * _MIX_1
-    state = (state ^ (state >> np.uint64(27))) * _MIX_2
+    state = state + np.uint64(_GOLDEN)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(_MIX_1)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(_MIX_2)
     return state ^ (state >> np.uint64(31))
+
+
+def _mix_int(state: int) -> int:
+    """`_mix` of one word."""
+    state = (state + _GOLDEN) & _WORD
+    state = ((state ^ (state >> 30)) * _MIX_1) & _WORD
+    state = ((state ^ (state >> 27)) * _MIX_2) & _WORD
+    return state ^ (state >> 31)
 
 
 @lru_cache(maxsize=1024)
@@ -45,14 +54,26 @@ class Streams:
         Raises:
             TypeError: a key is not made of integers.
         """
+        parts = [np.asarray(part) for part in key]
+        for numbers, part in zip(parts, key, strict=True):
+            if numbers.dtype.kind not in "iu":
+                raise TypeError(f"a key is made of integers, got {part!r}")
+        root = _root(self.seed, purpose)
+        if all(numbers.size == 1 for numbers in parts):
+            return self._single(root, parts)
         with np.errstate(over="ignore"):
-            state = np.asarray(_root(self.seed, purpose))
-            for part in key:
-                numbers = np.asarray(part)
-                if numbers.dtype.kind not in "iu":
-                    raise TypeError(f"a key is made of integers, got {part!r}")
+            state = np.asarray(root)
+            for numbers in parts:
                 state = _mix(state ^ numbers.astype(np.uint64))
             return _mix(state)
+
+    def _single(self, root: np.uint64, parts: Sequence[NDArray[Any]]) -> NDArray[np.uint64]:
+        """The same for one element: ten times as fast by Python's integers as by arrays of one."""
+        state = int(root)
+        for numbers in parts:
+            state = _mix_int(state ^ (int(numbers.item()) & _WORD))
+        axes = max((numbers.ndim for numbers in parts), default=0)
+        return np.full((1,) * axes, _mix_int(state), dtype=np.uint64)
 
     def uniform(self, purpose: str, *key: ArrayLike) -> NDArray[np.float64]:
         """Numbers strictly between 0 and 1 with 52 random bits; the same for a scalar and within an array.
