@@ -11,6 +11,7 @@ import pytest
 from edgesim.document import open_document
 from edgesim.validation import catalogue
 from tests.commands import edgesim
+from tests.originals import ORIGINALS
 
 SHORT = ("--set", "stop={rounds: 3, time: 6 h}", "--timing-only", "--quiet")
 TRAINED = ("quickstart", "fedpmt", "stop={rounds: 4}")
@@ -69,6 +70,8 @@ def test_what_is_no_finished_run_ends_with_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "variant"), SHIPPED, ids=[f"{name}-{variant}" for name, variant in SHIPPED])
 def test_every_shipped_scenario_keeps_the_laws(name: str, variant: str | None, tmp_path: Path) -> None:
     chosen = () if variant is None else ("--variant", variant)
+    if ORIGINALS.is_dir():
+        chosen += ("--data-root", str(ORIGINALS))
     done = edgesim(tmp_path, "run", name, *chosen, *SHORT)
     if done.returncode == 2 and "EDGESIM_DATA" in done.stderr:
         pytest.skip(f"its data is not here: {done.stderr.splitlines()[0]}")

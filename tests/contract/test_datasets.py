@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from edgesim import registry
 from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._partition import Dirichlet, Iid
 from edgesim.errors import InputError
-
-ORIGINALS = Path(__file__).parents[2].parent / "shared" / "data"
+from tests.originals import ORIGINALS
 
 # Training samples of each class, test samples, and shape of one, as published.
 PUBLISHED: dict[str, tuple[list[int], int, tuple[int, ...]]] = {

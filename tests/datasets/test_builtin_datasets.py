@@ -1,7 +1,5 @@
 """What is particular to each data set; what all have in common is in tests/contract/test_datasets.py."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,7 @@ from edgesim.datasets._partition import Natural
 from edgesim.datasets.digits import Digits
 from edgesim.datasets.mnist import WRITERS_MD5, Mnist
 from edgesim.datasets.uci_har import TEST_PERSONS, UciHar, last_windows
-
-ORIGINALS = Path(__file__).parents[2].parent / "shared" / "data"
+from tests.originals import ORIGINALS
 
 
 def load(dataset, folder):

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from edgesim.devices.outages import Listed, Outage, Outages, Regular
 from edgesim.devices.presence import Presence
 from edgesim.rng import Streams
 from tests.devices.fleets import entry
+from tests.originals import ORIGINALS
 
-DATA = os.environ.get("EDGESIM_DATA")
 HOUR_S, DAY_S = 3600.0, 86_400.0
 WINDOWS = "client,start_s,end_s\n1,0,10\n1,20,30\n1,30,35\n2,50,60\n2,5,40\n2,7,9\n3,3,3\n"
 
@@ -291,11 +290,10 @@ def test_devices_draw_their_clients_evenly_or_take_them_in_order(folder: Path) -
         assert (drawn == until_s).mean() == pytest.approx(1 / 3, abs=3 * np.sqrt(2 / 9 / 3000))
 
 
-@pytest.mark.skipif(DATA is None, reason="EDGESIM_DATA is not set")
 def test_the_flash_trace_is_read_as_it_lies() -> None:
-    trace = Path(str(DATA)) / "availability_flash"
+    trace = ORIGINALS / "availability_flash"
     if not trace.is_dir():
-        pytest.skip("no availability_flash in EDGESIM_DATA")
+        pytest.skip("the recorded windows are not here")
     availability = {
         "name": "trace",
         "file": str(trace / "ready_windows.csv"),

@@ -1,7 +1,6 @@
 """Rates that vary in time: every bit is integrated over the trace, and constant rates are as they were."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from edgesim.devices.rates import Rates
 from edgesim.errors import InputError
 from edgesim.learner import Part, Workload
 from edgesim.rng import Streams
+from tests.originals import ORIGINALS
 
 CSV = "trace,t_s,down_mbps,up_mbps\na,5,8,1\na,6,0,0\na,8,4,3\nb,0,2,2\nb,1,6,6\n"
 
@@ -290,11 +290,10 @@ def test_a_wrong_rate_is_refused_with_its_place(rate: str, message: str) -> None
     assert str(caught.value).startswith(f"s.yaml:5: {message}")
 
 
-@pytest.mark.skipif("EDGESIM_DATA" not in os.environ, reason="needs recorded traces in EDGESIM_DATA")
+@pytest.mark.skipif(not ORIGINALS.is_dir(), reason="the recorded traces are not here")
 def test_recorded_traces_are_read_as_they_lie() -> None:
     read = 0
-    folders = os.environ["EDGESIM_DATA"].split(os.pathsep)
-    for file in (file for folder in folders for file in sorted(Path(folder).glob("*/*.csv"))):
+    for file in sorted(ORIGINALS.glob("net_traces/*.csv")):
         with file.open(encoding="utf-8") as lines:
             header = lines.readline().strip().split(",")
         if not {"trace", "t_s", "down_mbps"} <= set(header):
