@@ -135,10 +135,11 @@ class Simulation:
         if self._mishaps.faults.interrupt:
             group = self._server.view.roster.group
             OutageWatch(self._clock, self._stages, self._mishaps.faults, group).begin()
+        transfers = self._stages.transfers
         self._tell(Begin())
         while self._reason is None:
-            if self._stages.unsettled and self._clock.peek() > self._clock.now:
-                self._stages.settle()
+            if transfers.unsettled and self._clock.peek() > self._clock.now:
+                transfers.settle()
             self._clock.step()
         for visit in tuple(self._in_flight.values()):
             report = visit.report_until(self._clock.now)

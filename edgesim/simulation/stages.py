@@ -21,9 +21,9 @@ from edgesim.server.events import Arrived, Lost, Outcome
 from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock, Turn
 from edgesim.simulation.links import FluidLinks
-from edgesim.simulation.multicast import Multicast
 from edgesim.simulation.staged import Stage, StagedVisit, State
 from edgesim.simulation.surroundings import Routes, Stays
+from edgesim.simulation.transfers import Transfers
 from edgesim.simulation.visits import Ending
 from edgesim.simulation.warmth import Warmth
 
@@ -45,7 +45,7 @@ class Stages:
         tell: is told of each visit that has ended.
 
     Attributes:
-        unsettled: whether the links have felt something at this instant, so that `settle` is due at its end.
+        transfers: of all visits.
     """
 
     def __init__(
@@ -63,24 +63,17 @@ class Stages:
         self._clock = clock
         self._speed = speed
         self._varies = speed.varies
-        self._rates = rates
         self._warmth = warmth
         self._stays = stays
         self._charge = charge
-        self._links = links
-        self._routes = routes
         self._tell = tell
-        self._multicast = Multicast(clock, links, routes, self._heard)
+        self.transfers = Transfers(clock, rates, links, routes, self._part_over, self._heard)
         self._visits: dict[int, StagedVisit] = {}
-        self._flows: dict[int, StagedVisit] = {}
         self._standing: Callable[[int], bool] = lambda device: False  # noqa: ARG005
-        self.unsettled = False
-        self._link_call = 0
 
     def begin(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
         """Send a batch of visits out now."""
-        self._multicast.send(visits, workloads)
-        self.unsettled = True
+        self.transfers.send(visits, workloads)
         for visit in visits:
             self._visits[visit.order.dispatch] = visit
             visit.enter(Stage.DOWNLOAD)
@@ -101,8 +94,7 @@ class Stages:
             server: whether the server sends nothing at all.
         """
         self._standing = standing
-        self._multicast.stand(server)
-        self.unsettled = True
+        self.transfers.stand(server)
         for visit in tuple(self._visits.values()):
             if visit.stage is Stage.COMPUTE or visit.state not in (State.RUNNING, State.STALLED):
                 continue
@@ -112,7 +104,7 @@ class Stages:
 
     def lose_transfers(self) -> None:
         """Whatever is on its way between server and devices is lost."""
-        self._multicast.lose()
+        self.transfers.lose()
         for visit in tuple(self._visits.values()):
             if visit.stage is not Stage.COMPUTE and visit.state is not State.OVER:
                 self._drop(visit)
@@ -147,20 +139,8 @@ class Stages:
             visit.left = max(0.0, visit.left - self._trained(visit, spent_s))
         elif visit.delay_s:
             visit.delay_s = max(0.0, visit.delay_s - spent_s)
-        elif (flow := _flow(visit)) in self._flows:
-            del self._flows[flow]
-            visit.left = self._links.remove(flow, self._clock.now)
-            self.unsettled = True
         else:
-            visit.left = max(0.0, visit.left - self._carried(visit, spent_s))
-
-    def _carried(self, visit: StagedVisit, spent_s: float) -> float:
-        """Bits that a device's own link has carried since the visit last began to run."""
-        order, direction = visit.order, visit.direction
-        if self._rates is None or not self._rates.varies(direction, order.device):
-            return visit.bps[visit.stage] * spent_s
-        until_s = visit.since_s + spent_s
-        return self._rates.bits_between(direction, order.device, order.visit, visit.since_s, until_s)
+            visit.left = self.transfers.stop(visit, spent_s)
 
     def _trained(self, visit: StagedVisit, spent_s: float) -> float:
         """Nominal seconds of training done in so many seconds; the device is warmer by them."""
@@ -183,7 +163,7 @@ class Stages:
         elif visit.delay_s:
             self._call(visit, visit.delay_s)
         else:
-            self._transfer(visit)
+            self.transfers.begin(visit)
         if self._charge is not None:
             self._watch_battery(visit, self._charge)
 
@@ -212,45 +192,6 @@ class Stages:
         heat = self._warmth.at(one, now_s)
         seconds, _ = self._speed.seconds(np.array([visit.left]), one, np.array([now_s]), heat)
         return float(seconds[0])
-
-    def _transfer(self, visit: StagedVisit) -> None:
-        order, direction = visit.order, visit.direction
-        bps, until_s = visit.bps[visit.stage], inf
-        varies = self._rates is not None and self._rates.varies(direction, order.device)
-        route = self._routes.route(direction, order.device)
-        if not route:
-            self._call(visit, self._alone_s(visit) if varies else visit.left / bps)
-            return
-        if self._rates is not None and varies:
-            bps, until_s = self._rates.rate_at(direction, order.device, order.visit, self._clock.now)
-        flow = _flow(visit)
-        self._flows[flow] = visit
-        self._links.add(flow, visit.left, route, bps, self._clock.now)
-        self._cap_until(visit, until_s)
-        self.unsettled = True
-
-    def _alone_s(self, visit: StagedVisit) -> float:
-        """Seconds that what is left of a transfer takes over a device's own link of varying rate."""
-        assert self._rates is not None
-        order = visit.order
-        bits, now = np.array([visit.left]), np.array([self._clock.now])
-        one, nth = np.array([order.device]), np.array([order.visit])
-        return float(self._rates.transfer_s(visit.direction, bits, one, nth, now)[0])
-
-    def _cap_until(self, visit: StagedVisit, until_s: float) -> None:
-        if until_s < inf:
-            value = (visit, visit.ticket)
-            self._clock.call_at(until_s, Turn.PHASE, visit.order.dispatch, self._on_cap, value)
-
-    def _on_cap(self, event: simpy.Event) -> None:
-        """The rate of the device's own link changes while its transfer crosses shared ones."""
-        visit, ticket = cast("tuple[StagedVisit, int]", event.value)
-        if ticket == visit.ticket and self._rates is not None:
-            order, now_s = visit.order, self._clock.now
-            bps, until_s = self._rates.rate_at(visit.direction, order.device, order.visit, now_s)
-            self._links.set_cap(_flow(visit), bps, now_s)
-            self._cap_until(visit, until_s)
-            self.unsettled = True
 
     def _call(self, visit: StagedVisit, after_s: float) -> None:
         dispatch = visit.order.dispatch
@@ -348,25 +289,3 @@ class Stages:
             visit.paused_s += self._clock.now - visit.since_s
             self._arrive(visit)
             self._run(visit)
-
-    def settle(self) -> None:
-        """Ask the links for their next end, once everything of an instant that they felt has happened."""
-        self.unsettled = False
-        self._link_call += 1
-        at_s = self._links.next_s()
-        if at_s < inf:
-            self._clock.call_at(at_s, Turn.LINKS, 0, self._on_links, self._link_call)
-
-    def _on_links(self, event: simpy.Event) -> None:
-        if event.value == self._link_call:
-            for flow in self._links.advance(self._clock.now):
-                if flow < 0:
-                    self._multicast.sent(flow)
-                else:
-                    self._part_over(self._flows.pop(flow))
-            self.unsettled = True
-
-
-def _flow(visit: StagedVisit) -> int:
-    """Number of the flow of a visit's present transfer."""
-    return 2 * visit.order.dispatch + (visit.stage is Stage.UPLOAD)
