@@ -149,6 +149,8 @@ def read_units(structure: ModelStructure) -> UnitLayout:
 
 
 def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
+    import torch_pruning  # 120 MB that a run without cuts does not need
+
     try:
         with attention_as_products():
             return torch_pruning.DependencyGraph().build_dependency(
