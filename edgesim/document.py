@@ -19,6 +19,7 @@ SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
 
 _PATH = re.compile(r"[^.\[\]\s]+(?:\.[^.\[\]\s]+|\[[^.\[\]\s]+\])*")
 _INDEX = re.compile(r"[0-9]{1,9}")
+_NAMES_ALONE = ("network", "throttling", "reference")  # whose names take no parameters
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _merge(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
 
     Numbers as keys, which no file has, reach into a list.
     """
-    if isinstance(base, str) and isinstance(over, dict) and "dist" not in over:
+    if isinstance(base, str) and isinstance(over, dict) and _has_parameters(path, over):
         replaced.add(path)
         base = {"name": base}
     if isinstance(over, str) and isinstance(base, dict) and "name" in base:
@@ -194,6 +195,11 @@ def _merge(base: Any, over: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
         replaced.add(path)
         return over
     return base | {key: _merge(base.get(key), value, (*path, key), replaced) for key, value in over.items()}
+
+
+def _has_parameters(path: KeyPath, over: Mapping[str, Any]) -> bool:
+    """Whether this mapping gives parameters to a component named before, and does not take its place."""
+    return "dist" not in over and "trace" not in over and path[-1] not in _NAMES_ALONE
 
 
 def _is_another(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:

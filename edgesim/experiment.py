@@ -189,7 +189,8 @@ def _check_timing_only(scenario: Scenario) -> None:
     for key, part in (("coordination", scenario.coordination), ("selection", scenario.selection)):
         if part.reads_loss:
             name = registry.name_of(part)
-            raise InputError(Problem(f'"{name}" decides by losses, and --timing-only trains nothing', key))
+            message = f'"{name}" decides by losses, and --timing-only trains nothing; train, or take another'
+            raise InputError(Problem(message, key))
     if scenario.submodel.costs_need_weights:
         name = registry.name_of(scenario.submodel)
         raise InputError(Problem(f'"{name}" has costs that depend on the weights', "submodel"))

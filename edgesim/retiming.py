@@ -178,7 +178,7 @@ def _changes_of_learning(before: Scenario, after: Scenario) -> Iterator[str]:
         yield "fleet"
         return
     for number, (old, new) in enumerate(zip(before.fleet, after.fleet, strict=True)):
-        for key in ("count", "capacity"):
+        for key in ("count", "capacity", "availability", "failures", "battery"):
             if getattr(old, key) != getattr(new, key):
                 yield f"fleet[{number}].{key}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import weakest
 from edgesim.devices.population import AnyFigure, Population
 from edgesim.devices.profile import Catalogue, DeviceProfile
+from edgesim.devices.world import World
 from edgesim.document import open_document, shipped_names
-from edgesim.errors import InputError, did_you_mean
-from edgesim.scenario import resolve_all, schema
+from edgesim.errors import InputError, Problem, did_you_mean
+from edgesim.rng import Streams
+from edgesim.scenario import Experiment, resolve_all, schema
 
 ROOMS = {
     "models": "model",
@@ -46,9 +49,29 @@ def check(name: str, overrides: list[str]) -> str:
         yaml_source.validate(document.source, NetworkProfile, context)
         return "a valid network"
     experiments = resolve_all(document, overrides)
+    _draw_one_of_each(experiments)
     variants = len(document.variants)
     devices = sum(group.count for group in experiments[0].scenario.fleet)
     return f"a valid scenario of {devices} devices" + (f" with {variants} variants" if variants else "")
+
+
+def _draw_one_of_each(experiments: Sequence[Experiment]) -> None:
+    """Draw one device of each fleet entry, so that every file that the fleets name is read.
+
+    Raises:
+        InputError: with the problems of all of them, each once.
+    """
+    problems: dict[Problem, None] = {}
+    for experiment in experiments:
+        scenario = experiment.scenario
+        groups = [group.model_copy(update={"count": 1}) for group in scenario.fleet]
+        streams = Streams(scenario.seeds.timing)
+        try:
+            World.draw(groups, scenario.server, scenario.faults, experiment.catalogue, streams)
+        except InputError as error:
+            problems |= dict.fromkeys(experiment.placed(error).problems)
+    if problems:
+        raise InputError(*problems)
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -189,6 +189,22 @@ def test_validate_tells_all_errors_of_all_files_with_their_lines(tiny: Path) -> 
         assert place in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("availability={name: trace, file: none.csv}", "fleet[0].availability.file: there is no file"),
+        (
+            "network={downlink: {trace: none.csv, column: a, unit: Mbit/s}, uplink: 1 Mbit/s}",
+            "none.csv: there is no such file",
+        ),
+    ],
+)
+def test_validate_reads_the_files_that_a_fleet_names(tiny: Path, change: str, message: str) -> None:
+    done = edgesim(tiny, "validate", "tiny.yaml", "--set", f"fleet[0].{change}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
 def test_a_failed_run_ends_with_1_and_its_manifest_says_so(tiny: Path) -> None:
     starved = ["--set", "fleet=[{profile: renesas-ek-ra8d1, count: 3}]", "--set", "model=fedavg_cnn"]
     done = edgesim(tiny, "run", "tiny.yaml", "--variant", "fedavg", "--set", "stop={rounds: 200}", *starved)

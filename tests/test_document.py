@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from edgesim import shipped
+from edgesim.coordination._reference import FastestShare
 from edgesim.coordination.deadline import Deadline
+from edgesim.coordination.semi_asynchronous import SemiAsynchronous
 from edgesim.coordination.synchronous import Synchronous
 from edgesim.datasets._partition import Dirichlet
+from edgesim.devices.network import Network
 from edgesim.document import open_document
 from edgesim.errors import InputError, cut_off
 from edgesim.models.mlp import Mlp
@@ -96,6 +99,17 @@ def test_parameters_extend_a_bare_name() -> None:
     assert varied("{dataset: {partition: {name: dirichlet, alpha: 1}}}").dataset.partition == Dirichlet(
         alpha=1.0
     )
+
+
+def test_a_mapping_takes_the_place_of_a_name_without_parameters() -> None:
+    base = BASE.replace("count: 3", "count: 3, network: lte")
+    found = scenario(base, sets=["fleet[0].network={downlink: 20 Mbit/s, uplink: 5 Mbit/s}"]).fleet[0].network
+    assert isinstance(found, Network)
+    base = BASE.replace(
+        "name: synchronous\n  clients_per_round: 2", "name: semi_asynchronous\n  reference: fastest"
+    )
+    clock = varied("{coordination: {reference: {fraction: 0.5}}}", base).coordination
+    assert clock == SemiAsynchronous(reference=FastestShare(fraction=0.5))
 
 
 def test_lists_and_plain_values_are_replaced() -> None:

@@ -57,6 +57,8 @@ def _column(frame: pd.DataFrame, path: Path, name: str) -> pd.Series:
 def _frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
+    if not path.is_file():
+        raise InputError(Problem("there is no such file; correct the path", place=str(path)))
     try:
         if _is_parquet(path):
             return pd.read_parquet(path)

@@ -152,7 +152,7 @@ def _obstacles(
     unknown = [power for power in _POWERS if np.isnan(getattr(fleet, power)[devices]).any()]
     if unknown:
         yield Problem(
-            f"needs the power of {group.device_type}, and {', '.join(unknown)} is not known; add power.idle, "
+            f"needs the power of {group.device_type}, which lacks {', '.join(unknown)}; add power.idle, "
             "power.active or power.radio to the profile, or take a network with a radio",
             path,
         )

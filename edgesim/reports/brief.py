@@ -15,6 +15,7 @@ REASONS = {
     "dispatches": "all dispatches done",
     "target": "target reached",
     "drained": "nothing left to wait for",
+    "credits": "no tier has rounds left",
 }
 
 
@@ -34,7 +35,7 @@ def _lines(result: RunResult, path: Path) -> Iterator[str]:
     if summary["target_reached"]:
         target = ", ".join(f"{metric} {value:g}" for metric, value in summary["target"].items())
         yield f"{target} reached after {_format.seconds(summary['seconds_to_target'])}"
-    yield f"{summary['aggregations']} aggregations of {summary['dispatched']} visits ({_outcomes(summary)})"
+    yield f"{summary['aggregations']} aggregations of {summary['dispatched']} visits{_outcomes(summary)}"
     down, up = _format.size(summary["bytes_down"]), _format.size(summary["bytes_up"])
     energy = _format.energy(summary["energy_j"]) if summary["energy_j"] is not None else "unknown"
     yield f"{down} down, {up} up, energy {energy}"
@@ -43,5 +44,8 @@ def _lines(result: RunResult, path: Path) -> Iterator[str]:
 
 
 def _outcomes(summary: dict[str, Any] | Any) -> str:
-    counted = {outcome: count for outcome, count in summary["outcomes"].items() if count}
-    return ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in counted.items())
+    """What became of the visits, in brackets; nothing where there were none."""
+    counted = [
+        f"{count} {outcome.replace('_', ' ')}" for outcome, count in summary["outcomes"].items() if count
+    ]
+    return f" ({', '.join(counted)})" if counted else ""

@@ -27,7 +27,7 @@ def render(plans: Sequence[VariantPlan], width: int | None = None) -> str:
 
 def _parts(plans: Sequence[VariantPlan]) -> Iterator[RenderableType]:
     for plan in plans:
-        yield f"{plan.variant}: one visit, expected, without jitter and slowdown"
+        yield f"{plan.variant}: one visit, expected, without jitter, slowdown, absence and sharing of links"
         yield _table(plan.classes)
         yield from plan.notes
         yield _host(plan.host)

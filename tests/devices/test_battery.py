@@ -146,7 +146,7 @@ def test_a_battery_without_capacity_or_power_is_refused_and_says_what_is_missing
         draw({"battery": {}}, {"profile": "renesas-ek-ra8d1", "network": "broadband", "battery": {}})
     capacity, power = str(caught.value).splitlines()
     assert capacity == "fleet[1].battery: renesas-ek-ra8d1 says no capacity; add capacity: 15 Wh"
-    assert power.startswith("fleet[1].battery: needs the power of renesas-ek-ra8d1, and ")
+    assert power.startswith("fleet[1].battery: needs the power of renesas-ek-ra8d1, which lacks ")
     assert "radio_down_w" in power
 
 

@@ -268,7 +268,7 @@ def test_a_wrong_file_is_refused_with_place_and_column(
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"drives\.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"drives\.csv: there is no such file"):
         rates(traced(), folder=tmp_path)
 
 
