@@ -85,7 +85,7 @@ class Presence:
 
     def first_s(self, devices: Numbers, at_s: float) -> float:
         """Earliest time from this one on at which any of the devices is there; infinite as for `next_s`."""
-        from_s = np.full(len(devices), at_s)
+        from_s = np.full(len(devices), at_s, dtype=np.float64)
         first_s = np.inf
         while devices.size:
             here, steady_s = self._look(devices, from_s)

@@ -122,6 +122,7 @@ def test_the_first_presence_is_the_least_of_the_next_ones(mixed: Presence) -> No
         assert mixed.first_s(absent, at_s) == mixed.next_s(absent, at_s).min()
     assert mixed.first_s(np.arange(60), 5.0) == 5.0
     assert mixed.first_s(np.arange(0), 5.0) == np.inf
+    assert mixed.first_s(absent, 5) == mixed.first_s(absent, 5.0)
 
 
 def test_a_later_entry_leaves_earlier_devices_as_they_were() -> None:
