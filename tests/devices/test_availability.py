@@ -123,6 +123,7 @@ def test_the_first_presence_is_the_least_of_the_next_ones(mixed: Presence) -> No
     assert mixed.first_s(np.arange(0), 5.0) == np.inf
     absent = np.flatnonzero(~mixed.present(np.arange(60), 0.0))
     assert mixed.first_s(absent, 0) == mixed.next_s(absent, 0.0).min()
+    assert mixed.first_s(absent, 5) == mixed.first_s(absent, 5.0)
 
 
 def test_a_later_entry_leaves_earlier_devices_as_they_were() -> None:
