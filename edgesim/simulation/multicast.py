@@ -1,7 +1,7 @@
 """Parts of downloads that several devices need, sent once over the server's uplink.
 
-What is sent out at one instant makes one stream. It carries each different part once, those of the smallest
-download first; a download is over when the stream has sent the last of its parts and the device's own links
+What is sent out at one instant makes one stream. It carries each part of a version once, those of the smallest
+download first. A download is over when the stream has sent the last of its parts and the device's own links
 have carried all of them. With nested parts (incremental model shipping, algorithms 3.7 (2)) a device with
 download rate r that needs S bytes from a server with uplink rate u is done after S / min(u, r).
 """
@@ -33,7 +33,7 @@ class Stream:
     """
 
     flow: int
-    bits: list[float]
+    bits: list[float] = field(default_factory=list)
     listeners: list[list[StagedVisit]] = field(default_factory=list)
 
 
@@ -55,27 +55,35 @@ class Multicast:
         self._uplink = routes.multicast_link
         self._heard = heard
         self._streams: dict[int, Stream] = {}
-        self._begun = 0
+        self._gathered: list[tuple[StagedVisit, Workload]] = []
+        self._next = Stream(-1)
         self._cap_bps = inf
 
     def send(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
-        """Begin the stream of a batch; visits and workloads belong together by position."""
+        """Let the stream of this instant carry these downloads; both belong together by position."""
         if self._uplink is None or not visits:
             return
-        self._begun += 1
-        stream = Stream(-self._begun, [])
-        sent: dict[str, int] = {}
-        batch = sorted(zip(visits, workloads, strict=True), key=lambda pair: pair[1].bytes_down)
-        for visit, workload in batch:
-            visit.stream = stream
-            for part in workload.parts_down:
-                if part.key not in sent:
-                    sent[part.key] = len(sent)
+        for visit in visits:
+            visit.stream = self._next
+        self._gathered.extend(zip(visits, workloads, strict=True))
+
+    def begin(self) -> None:
+        """Begin the stream of this instant, once everything of it has been sent."""
+        if not self._gathered:
+            return
+        stream, sent = self._next, dict[tuple[int, str], int]()
+        for visit, workload in sorted(self._gathered, key=lambda pair: pair[1].bytes_down):
+            keys = [(visit.order.version, part.key) for part in workload.parts_down]
+            for key, part in zip(keys, workload.parts_down, strict=True):
+                if key not in sent:
+                    sent[key] = len(sent)
                     stream.bits.append(8.0 * part.bytes)
                     stream.listeners.append([])
-            stream.listeners[max(sent[part.key] for part in workload.parts_down)].append(visit)
+            stream.listeners[max(sent[key] for key in keys)].append(visit)
         stream.bits.reverse()
         stream.listeners.reverse()
+        self._gathered.clear()
+        self._next = Stream(stream.flow - 1)
         self._streams[stream.flow] = stream
         self._send_next(stream)
 
@@ -101,6 +109,7 @@ class Multicast:
         for flow in self._streams:
             self._links.remove(flow, self._clock.now)
         self._streams.clear()
+        self._gathered.clear()
 
     def _send_next(self, stream: Stream) -> None:
         if stream.bits:

@@ -138,6 +138,7 @@ class Transfers:
     def settle(self) -> None:
         """Ask the links for their next end, once everything of an instant that they felt has happened."""
         self.unsettled = False
+        self._multicast.begin()
         self._link_call += 1
         at_s = self._links.next_s()
         if at_s < inf:

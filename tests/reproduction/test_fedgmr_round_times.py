@@ -33,10 +33,6 @@ CLASSES = (1.0, 0.5, 0.2, 0.1, 0.05)
 CLIENTS = {"high": (1, 1, 1, 1, 6), "medium": (1, 1, 2, 3, 3), "low": (2, 2, 2, 2, 2)}
 LEVELS = pytest.mark.parametrize("level", CLIENTS)
 GAPS = pytest.mark.parametrize(("gap_s", "round_s"), [(0.0, 8.8), (0.5, 9.3)])
-ONE_STREAM = pytest.mark.xfail(
-    strict=True,
-    reason="a multicast sends a part once per batch of dispatches, and a semi-asynchronous round has two",
-)
 JITTER = 0.3 / np.sqrt(20)
 """Of the logarithm of a client's rate, to first order: the mean of 20 draws of lognormal(0, 0.3)."""
 
@@ -129,7 +125,6 @@ def test_a_synchronous_round_of_whole_models_takes_as_long_as_the_slowest_class(
     assert mean_round_s(jittery) == pytest.approx(130.9, rel=0.15)
 
 
-@ONE_STREAM
 @LEVELS
 @GAPS
 def test_a_round_of_fedgmr_at_initial_densities_is_that_of_its_reference(
@@ -144,7 +139,6 @@ def test_a_round_of_fedgmr_at_initial_densities_is_that_of_its_reference(
     assert mean_round_s(jittery) == pytest.approx(round_s, rel=0.15)
 
 
-@ONE_STREAM
 @LEVELS
 def test_synchronous_rounds_of_whole_models_take_fourteen_times_as_long(level: str) -> None:
     for jitter, tolerance in ((0.0, 0.05), (JITTER, 0.15)):
@@ -153,14 +147,12 @@ def test_synchronous_rounds_of_whole_models_take_fourteen_times_as_long(level: s
         assert fedavg / mean_round_s(rounds) == pytest.approx(14.1, rel=tolerance)
 
 
-@ONE_STREAM
 @LEVELS
 def test_the_servers_uplink_carries_the_largest_density_once_per_round(level: str) -> None:
     found = run(level, fedgmr(0.5), {0: classes(level)}, rounds=10)
     assert found.simulation.links.books.carried_bits[0] == pytest.approx(10 * 8 * FEMNIST_BYTES)
 
 
-@ONE_STREAM
 @GAPS
 def test_a_slow_client_with_the_whole_model_is_fourteen_versions_late(gap_s: float, round_s: float) -> None:
     columns = ("device", "dispatched_s", "finished_s", "staleness")
@@ -173,7 +165,6 @@ def test_a_slow_client_with_the_whole_model_is_fourteen_versions_late(gap_s: flo
         assert staleness == pytest.approx(14, abs=1)
 
 
-@ONE_STREAM
 @LEVELS
 def test_staleness_of_slow_clients_grows_with_their_density(level: str) -> None:
     """The fixed-time ladder: the least density is raised step by step."""
