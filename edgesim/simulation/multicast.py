@@ -1,6 +1,6 @@
 """Parts of downloads that several devices need, sent once over the server's uplink.
 
-What is sent out at one instant makes one stream. It carries each part of a version once, those of the smallest
+What is sent out at one instant makes one stream. It carries each part of a version once, that of the smallest
 download first. A download is over when the stream has sent the last of its parts and the device's own links
 have carried all of them. With nested parts (incremental model shipping, algorithms 3.7 (2)) a device with
 download rate r that needs S bytes from a server with uplink rate u is done after S / min(u, r).
