@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgesim.results.tables import frame
 
-_ROUNDING = 1e-9  # of the whole run: busy seconds are sums of many
+_ROUNDING = 1e-9  # of the whole run: busy and present seconds are sums of many
 
 
 def device_table(
@@ -34,18 +34,22 @@ def device_table(
     sums = per_device(dispatches, end_s)
     devices = sums.index.to_numpy(dtype=np.int64)
     there_s = present_s(devices)
-    idle_s = there_s - sums["busy_s"].to_numpy()
-    idle_s[np.abs(idle_s) <= _ROUNDING * end_s] = 0.0
+    idle_s = _without_rounding(there_s - sums["busy_s"].to_numpy(), end_s)
     known = dispatches.drop_duplicates("device").set_index("device")["profile"]
     return frame(
         "devices",
         sums.reset_index().assign(
             profile=known.reindex(devices).to_numpy(),
             idle_s=idle_s,
-            absent_s=end_s - there_s,
+            absent_s=_without_rounding(end_s - there_s, end_s),
             idle_j=idle_w[devices] * idle_s,
         ),
     )
+
+
+def _without_rounding(seconds: NDArray[np.float64], end_s: float) -> NDArray[np.float64]:
+    """Zero where a difference of sums is nothing but their rounding."""
+    return np.where(np.abs(seconds) <= _ROUNDING * end_s, 0.0, seconds)
 
 
 def per_device(dispatches: pd.DataFrame, end_s: float) -> pd.DataFrame:

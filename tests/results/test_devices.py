@@ -38,9 +38,10 @@ def test_a_pause_is_absence_and_no_work() -> None:
     assert (found["busy_s"], found["idle_s"], found["absent_s"], found["paused_s"]) == (6.5, 1.5, 2.0, 2.0)
 
 
-def test_rounding_leaves_no_negative_idle_time() -> None:
-    found = devices(table("dispatches"), np.array([8.5 - 1e-12, 10.0, 10.0, 6.0]))
+def test_rounding_leaves_no_negative_time() -> None:
+    found = devices(table("dispatches"), np.array([8.5 - 1e-12, 10.0 + 1e-12, 10.0, 6.0]))
     assert found["idle_s"].iloc[0] == 0.0
+    assert found["absent_s"].iloc[1] == 0.0
 
 
 def test_nobody_was_sent_out() -> None:
