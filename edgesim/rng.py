@@ -27,6 +27,19 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
+_WORD = 2**64 - 1
+_STEPS = tuple(int(number) for number in (_GOLDEN, _MIX_1, _MIX_2))
+
+
+def _mix_one(state: int) -> int:
+    """The same of a single word, without the price of arrays."""
+    golden, mix_1, mix_2 = _STEPS
+    state = (state + golden) & _WORD
+    state = ((state ^ (state >> 30)) * mix_1) & _WORD
+    state = ((state ^ (state >> 27)) * mix_2) & _WORD
+    return state ^ (state >> 31)
+
+
 @lru_cache(maxsize=1024)
 def _root(seed: int, purpose: str) -> np.uint64:
     digest = hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest()
@@ -60,6 +73,17 @@ class Streams:
         With 53 bits, adding the half that keeps zero out would round the largest one up to 1.
         """
         return ((self.bits(purpose, *key) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+    def bits_of(self, purpose: str, *key: int) -> int:
+        """The 64 bits that `bits` gives for these numbers, ten times as fast as by an array of one."""
+        state = int(_root(self.seed, purpose))
+        for number in key:
+            state = _mix_one(state ^ (number & _WORD))
+        return _mix_one(state)
+
+    def uniform_of(self, purpose: str, *key: int) -> float:
+        """The number that `uniform` gives for these numbers."""
+        return ((self.bits_of(purpose, *key) >> 12) + 0.5) * 2.0**-52
 
     def generator(self, purpose: str, *key: int) -> np.random.Generator:
         """A NumPy generator of its own, for draws of more than a number per key, such as permutations."""
