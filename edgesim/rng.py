@@ -8,10 +8,8 @@ same seed meet the same data order, jitter and slowdowns (common random numbers)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,8 +26,8 @@ def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return state ^ (state >> np.uint64(31))
 
 
-def _mix_int(state: int) -> int:
-    """`_mix` of one word."""
+def _mix_one(state: int) -> int:
+    """The same of a single word, without the price of arrays."""
     state = (state + _GOLDEN) & _WORD
     state = ((state ^ (state >> 30)) * _MIX_1) & _WORD
     state = ((state ^ (state >> 27)) * _MIX_2) & _WORD
@@ -58,22 +56,15 @@ class Streams:
         for numbers, part in zip(parts, key, strict=True):
             if numbers.dtype.kind not in "iu":
                 raise TypeError(f"a key is made of integers, got {part!r}")
-        root = _root(self.seed, purpose)
         if all(numbers.size == 1 for numbers in parts):
-            return self._single(root, parts)
+            axes = max((numbers.ndim for numbers in parts), default=0)
+            single = self.bits_of(purpose, *(int(numbers.item()) for numbers in parts))
+            return np.full((1,) * axes, single, dtype=np.uint64)
         with np.errstate(over="ignore"):
-            state = np.asarray(root)
+            state = np.asarray(_root(self.seed, purpose))
             for numbers in parts:
                 state = _mix(state ^ numbers.astype(np.uint64))
             return _mix(state)
-
-    def _single(self, root: np.uint64, parts: Sequence[NDArray[Any]]) -> NDArray[np.uint64]:
-        """The same for one element: ten times as fast by Python's integers as by arrays of one."""
-        state = int(root)
-        for numbers in parts:
-            state = _mix_int(state ^ (int(numbers.item()) & _WORD))
-        axes = max((numbers.ndim for numbers in parts), default=0)
-        return np.full((1,) * axes, _mix_int(state), dtype=np.uint64)
 
     def uniform(self, purpose: str, *key: ArrayLike) -> NDArray[np.float64]:
         """Numbers strictly between 0 and 1 with 52 random bits; the same for a scalar and within an array.
@@ -81,6 +72,17 @@ class Streams:
         With 53 bits, adding the half that keeps zero out would round the largest one up to 1.
         """
         return ((self.bits(purpose, *key) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+    def bits_of(self, purpose: str, *key: int) -> int:
+        """The 64 bits that `bits` gives for these numbers, ten times as fast as by an array of one."""
+        state = int(_root(self.seed, purpose))
+        for number in key:
+            state = _mix_one(state ^ (number & _WORD))
+        return _mix_one(state)
+
+    def uniform_of(self, purpose: str, *key: int) -> float:
+        """The number that `uniform` gives for these numbers."""
+        return ((self.bits_of(purpose, *key) >> 12) + 0.5) * 2.0**-52
 
     def generator(self, purpose: str, *key: int) -> np.random.Generator:
         """A NumPy generator of its own, for draws of more than a number per key, such as permutations."""

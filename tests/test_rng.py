@@ -60,6 +60,13 @@ def test_a_scalar_draw_equals_the_one_within_an_array_bit_for_bit(
     together = streams.uniform(purpose, np.array(devices), visit)
     alone = [streams.uniform(purpose, device, visit) for device in devices]
     np.testing.assert_array_equal(together, np.array(alone))
+    assert [streams.uniform_of(purpose, device, visit) for device in devices] == alone
+
+
+def test_a_negative_number_is_a_key_too_and_the_same_one_alone_and_in_an_array() -> None:
+    alone = [Streams(1).bits_of("cell", number) for number in (-3, -1, 0)]
+    assert Streams(1).bits("cell", np.array([-3, -1, 0])).tolist() == alone
+    assert Streams(1).bits_of("no key") == int(Streams(1).bits("no key"))
 
 
 def test_keys_are_broadcast() -> None:

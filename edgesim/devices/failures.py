@@ -40,5 +40,7 @@ class Failures:
 
     def failure_after_s(self, devices: Numbers, visits: Numbers) -> Floats:
         """Seconds of work after which each visit would fail, exponential; infinite for never. All [n]."""
+        if self.never:
+            return np.full(len(devices), np.inf)
         mean_s = self.mean_s[np.searchsorted(self.ends, devices, side="right")]
         return -mean_s * np.log(self.streams.uniform("failure", devices, visits))

@@ -8,6 +8,8 @@ power of two long: their edges, and the cell of any time, are exact.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -37,18 +39,24 @@ class Poisson:
 
     def latest_s(self, numbers: Numbers, at_s: Floats) -> Floats:
         """The latest event at or before each time, in the process of each number; all [n]."""
+        if len(numbers) <= _FEW:
+            return self._one_by_one(self._latest_s, numbers, at_s)
         latest_s = np.full(len(at_s), -np.inf)
         self._look_back(numbers, at_s, self._cells(at_s), latest_s)
         return latest_s
 
     def next_s(self, numbers: Numbers, at_s: Floats) -> Floats:
         """The first event after each time, in the process of each number; all [n]."""
+        if len(numbers) <= _FEW:
+            return self._one_by_one(self._next_s, numbers, at_s)
         next_s = np.full(len(at_s), np.inf)
         self._look_ahead(numbers, at_s, self._cells(at_s), next_s)
         return next_s
 
     def around_s(self, numbers: Numbers, at_s: Floats) -> tuple[Floats, Floats]:
         """Latest and next event, at about the price of one."""
+        if len(numbers) <= _FEW:
+            return self.latest_s(numbers, at_s), self.next_s(numbers, at_s)
         latest_s, next_s = np.full(len(at_s), -np.inf), np.full(len(at_s), np.inf)
         cells = self._cells(at_s)
         events_s, owner = self._events(numbers, cells)
@@ -75,6 +83,27 @@ class Poisson:
             np.minimum.at(next_s, rest[owner[later]], events_s[later])
             cells = cells + 1
 
+    def _one_by_one(
+        self, event_s: Callable[[int, int, float], float], numbers: Numbers, at_s: Floats
+    ) -> Floats:
+        cells = self._cells(at_s).tolist()
+        rows = zip(numbers.tolist(), cells, at_s.tolist(), strict=True)
+        return np.array([event_s(*row) for row in rows], dtype=np.float64)
+
+    def _latest_s(self, number: int, cell: int, at_s: float) -> float:
+        while True:
+            for event_s in reversed(_events_of(self, number, cell)):
+                if event_s <= at_s:
+                    return event_s
+            cell -= 1
+
+    def _next_s(self, number: int, cell: int, at_s: float) -> float:
+        while True:
+            for event_s in _events_of(self, number, cell):
+                if event_s > at_s:
+                    return event_s
+            cell += 1
+
     @property
     def _cell_s(self) -> float:
         """Two to four mean intervals: few cells are empty, and few events are drawn in vain."""
@@ -91,6 +120,24 @@ class Poisson:
         within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         place = self.streams.uniform(f"{self.purpose}-place", numbers[owner], cells[owner], within)
         return (cells[owner] + place) * self._cell_s, owner
+
+
+_FEW = 16  # looked up one by one, below the price of arrays
+
+
+@lru_cache(maxsize=16_384)
+def _events_of(process: Poisson, number: int, cell: int) -> list[float]:
+    """What `Poisson._events` gives for a single cell, ascending."""
+    streams, purpose, cell_s = process.streams, process.purpose, process._cell_s
+    u = streams.uniform_of(f"{purpose}-count", number, cell)
+    count = bisect_left(_cumulative_of(cell_s / process.mean_s), u)
+    places = [streams.uniform_of(f"{purpose}-place", number, cell, within) for within in range(count)]
+    return sorted((cell + place) * cell_s for place in places)
+
+
+@lru_cache(maxsize=256)
+def _cumulative_of(mean: float) -> list[float]:
+    return _cumulative(mean).tolist()
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edgesim.rng import Streams
 
+_FEW = 8  # hashed one by one, below the price of arrays
+
 
 def draw_distinct(
     streams: Streams,
@@ -32,7 +34,7 @@ def draw_distinct(
     """
     moved: dict[int, int] = {}
     drawn: list[int] = []
-    step, block = 0, k + k // 4 + 8
+    step, block = 0, k + k // 4
     while len(drawn) < k and step < devices:
         walked = []
         for target in _targets(streams, key, step, min(step + block, devices), devices):
@@ -46,6 +48,10 @@ def draw_distinct(
 
 def _targets(streams: Streams, key: tuple[int, ...], start: int, stop: int, devices: int) -> list[int]:
     """For steps `start` to `stop`: the place, from the step's own to the last, that the step swaps with."""
+    if stop - start <= _FEW:
+        return [
+            step + streams.bits_of("selection", *key, step) % (devices - step) for step in range(start, stop)
+        ]
     steps = np.arange(start, stop, dtype=np.uint64)
     targets: list[int] = (
         steps + streams.bits("selection", *key, steps) % (np.uint64(devices) - steps)

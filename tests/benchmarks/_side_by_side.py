@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -20,32 +19,11 @@ from edgesim.learner import Order
 from edgesim.parts import Parts, prepare
 from edgesim.registry import component
 from edgesim.scenario import resolve
+from tests.benchmarks._result import Result
 
 LEARNING_RATE = 0.1
 BATCH_SIZE = 10
 CLASSES = 10
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a benchmark found.
-
-    Attributes:
-        title: the workload and how edgesim runs it.
-        plain_s: what it is measured against, such as median seconds of a round of the plain loop.
-        edgesim_s: what is measured, such as median seconds of a round of edgesim.
-        target: largest ratio of the two that is accepted.
-    """
-
-    title: str
-    plain_s: float
-    edgesim_s: float
-    target: float
-
-    @property
-    def ratio(self) -> float:
-        """Seconds of edgesim over those of the plain loop."""
-        return self.edgesim_s / self.plain_s
 
 
 @component

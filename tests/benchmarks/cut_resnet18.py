@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from edgesim.models._slicing import make_slicer
-from tests.benchmarks._side_by_side import Result, epoch_s, scenario
+from tests.benchmarks._result import Result
+from tests.benchmarks._side_by_side import epoch_s, scenario
 
 REPEATS = 5
 
 
-def measure() -> Result:
+def measure() -> list[Result]:
     parts = scenario("resnet18", [3, 32, 32], clients=1, samples=50, per_round=1, cores=1)
     state = parts.network.state_dict()
     layout = parts.structure.units
@@ -26,4 +27,4 @@ def measure() -> Result:
             for name, tensor in state.items():
                 slicer.take(name, tensor)
         seconds.append(time.perf_counter() - started)
-    return Result("cutting ResNet-18", epoch_s(parts), median(seconds), target=0.05)
+    return [Result("cutting ResNet-18", epoch_s(parts), median(seconds), target=0.05)]

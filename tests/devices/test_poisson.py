@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,10 +52,12 @@ def test_counts_have_the_poisson_mean_and_variance() -> None:
     assert counts.var() == pytest.approx(10, abs=3 * np.sqrt((10 + 2 * 10**2) / n))
 
 
-def test_one_process_is_answered_as_among_many() -> None:
-    many = EVENTS.latest_s(PROCESSES[:100], _at(77.0, PROCESSES[:100]))
-    alone = [EVENTS.latest_s(PROCESSES[i : i + 1], np.array([77.0])).item() for i in range(100)]
-    assert many.tolist() == alone
+@pytest.mark.parametrize("ask", [EVENTS.latest_s, EVENTS.next_s, EVENTS.around_s])
+@pytest.mark.parametrize("at_s", [77.0, -3.5, 1e6])
+def test_one_process_is_answered_as_among_many(ask: Callable[..., Any], at_s: float) -> None:
+    many = ask(PROCESSES[:100], _at(at_s, PROCESSES[:100]))
+    alone = [ask(PROCESSES[i : i + 1], np.array([at_s])) for i in range(100)]
+    assert np.array_equal(many, np.concatenate(alone, axis=-1))
 
 
 def test_processes_are_independent_of_each_other() -> None:

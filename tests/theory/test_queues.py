@@ -163,7 +163,7 @@ def test_who_pauses_is_away_once_per_window_of_work() -> None:
 
 def test_devices_deliver_as_often_as_alternating_renewal_says() -> None:
     """Whole visits in a window are geometric: 1 / (exp(work / on) - 1) of them per on + off seconds."""
-    warm_s, until_s, devices = 200.0, 1_400.0, 20
+    warm_s, until_s, devices = 200.0, 1_100.0, 16
     rates = []
     for seed in range(10):
         run = coming_and_going(seed, Asynchronous(concurrency=devices), devices, "drop", time_s=until_s)
