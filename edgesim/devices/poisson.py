@@ -137,7 +137,8 @@ def _events_of(process: Poisson, number: int, cell: int) -> list[float]:
 
 @lru_cache(maxsize=256)
 def _cumulative_of(mean: float) -> list[float]:
-    return _cumulative(mean).tolist()
+    cumulative: list[float] = _cumulative(mean).tolist()
+    return cumulative
 
 
 @lru_cache(maxsize=256)
