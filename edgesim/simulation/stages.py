@@ -257,17 +257,17 @@ class Stages:
         now_s, one = self._clock.now, np.array([visit.order.device])
         visit.stretch_s = now_s
         visit.stay += 1
-        cut_s = min(float(self._stays.until_s(one, now_s)[0]), now_s + visit.failure_s)
-        if cut_s < inf:
-            value = (visit, visit.stay)
-            self._clock.call_at(cut_s, Turn.LEAVE, visit.order.dispatch, self._on_cut, value)
+        leaves_s, fails_s = float(self._stays.until_s(one, now_s)[0]), now_s + visit.failure_s
+        if min(leaves_s, fails_s) < inf:
+            value = (visit, visit.stay, fails_s <= leaves_s)
+            self._clock.call_at(min(leaves_s, fails_s), Turn.LEAVE, visit.order.dispatch, self._on_cut, value)
 
     def _on_cut(self, event: simpy.Event) -> None:
-        visit, stay = cast("tuple[StagedVisit, int]", event.value)
+        visit, stay, fails = cast("tuple[StagedVisit, int, bool]", event.value)
         if stay != visit.stay:
             return
-        visit.failure_s -= self._clock.now - visit.stretch_s
-        back_s = self._back_s(visit) if visit.failure_s > 0 else inf
+        visit.failure_s = max(0.0, visit.failure_s - (self._clock.now - visit.stretch_s))
+        back_s = inf if fails else self._back_s(visit)
         if back_s == inf:
             self._drop(visit)
             return

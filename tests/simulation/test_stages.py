@@ -261,3 +261,14 @@ def test_what_stands_still_on_a_shared_link_leaves_it_to_the_others() -> None:
     run = simulate(cost, devices=2, selector=All(), routes=Server(1.0, 1.0), mishaps=broken)
     # Half a bit each by 1 s. Device 1 has the link alone until 2.5 s; device 0 from 5 s to 6.5 s.
     assert run.column("finished_s") == [7.5, 3.5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.01, 8.0), st.lists(st.floats(0.01, 3.0), min_size=2, max_size=8))
+def test_a_failure_ends_a_visit_however_its_seconds_round(after_s: float, lengths: list[float]) -> None:
+    edges = np.cumsum([0.0, *lengths, 100.0, 100.0]).tolist()
+    windows: Windows = {0: list(zip(edges[::2], edges[1::2], strict=False))}
+    run = simulate(
+        COST, devices=1, stays=Present(windows, pausing=True), mishaps=Mishap(after_s), dispatches=1
+    )
+    assert run.column("outcome") == ["dropped" if after_s < 6 else "aggregated"]
