@@ -140,7 +140,6 @@ def _expected(
     fits = np.empty(len(devices), dtype=bool)
     for count in np.unique(samples[devices]):
         there = np.flatnonzero(samples[devices] == count)
-        phases = cost.expected(workload_of(capacity, int(count)), devices[there])
-        seconds[there] = phases.download_s + phases.compute_s + phases.upload_s
-        fits[there] = phases.fits
+        charged = workload_of(capacity, int(count))
+        seconds[there], fits[there] = cost.expected_visits(charged, devices[there])
     return seconds, fits

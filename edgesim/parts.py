@@ -165,8 +165,8 @@ def _speed(
     full = Full().assign({}, structure, Context(device=0, visit=0, version=0, capacity=1.0))
     work, optimizer = _local_work(scenario), _optimizer(scenario)
     charged = workload(structure, full, share, work, optimizer, structure.parameters)
-    phases = cost.expected(charged, np.arange(devices))
-    return 1 / (phases.download_s + phases.compute_s + phases.upload_s)
+    expected_s, _ = cost.expected_visits(charged, np.arange(devices))
+    return 1 / expected_s
 
 
 def _ledger(

@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 Devices = NDArray[np.int64]
 
 _NONE: Floats = np.ones(1)
+_BLOCK = 65_536  # devices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -189,6 +190,19 @@ class CostModel:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
         first = np.zeros(len(devices), dtype=np.int64)
         return self._demands([workload], devices, first, _NONE, _NONE, _NONE).phases()
+
+    def expected_visits(self, workload: Workload, devices: Devices) -> tuple[Floats, NDArray[np.bool_]]:
+        """Expected seconds of a visit and whether its workload fits, [n] each; block by block.
+
+        A fleet of a million would take more memory at once than it does for the whole run.
+        """
+        seconds, fits = np.empty(len(devices)), np.empty(len(devices), dtype=np.bool_)
+        for start in range(0, len(devices), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            phases = self.expected(workload, devices[rows])
+            seconds[rows] = phases.download_s + phases.compute_s + phases.upload_s
+            fits[rows] = phases.fits
+        return seconds, fits
 
     def basis(self, device: int) -> str:
         """Basis of a device's compute seconds: measured, datasheet, estimated or override."""

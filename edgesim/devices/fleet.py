@@ -220,8 +220,7 @@ class Fleet:
         ]
 
         def column(pick: Callable[[_Entry], float | Floats]) -> Floats:
-            parts = [np.broadcast_to(pick(entry), entry.group.count) for entry in entries]
-            return _locked(np.concatenate(parts, dtype=np.float64))
+            return _column([pick(entry) for entry in entries], [group.count for group in groups])
 
         return cls(
             group=_locked(np.repeat(np.arange(len(groups), dtype=np.int32), np.diff(starts))),
@@ -358,6 +357,15 @@ def _traces(networks: Sequence[Network]) -> dict[tuple[Direction, int], RateTrac
         if isinstance(network.uplink, RateTrace):
             found["up", number] = network.uplink
     return found
+
+
+def _column(figures: Sequence[float | Floats], counts: Sequence[int]) -> Floats:
+    """The figures of the entries' devices one after the other; one number for all takes no memory."""
+    given = [np.asarray(figure, dtype=np.float64) for figure in figures]
+    if len({(figure.ndim, figure.tobytes()) for figure in given}) == 1 and given[0].ndim == 0:
+        return np.broadcast_to(given[0], sum(counts))
+    parts = [np.broadcast_to(figure, count) for figure, count in zip(given, counts, strict=True)]
+    return _locked(np.concatenate(parts))
 
 
 def _locked(column: NDArray[Any]) -> NDArray[Any]:
