@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 
+_ROUNDING = 1e-9
+
+
 class Charge:
     """The level of every battery of a run, and when devices are there by it.
 
@@ -94,7 +97,8 @@ class Charge:
         Raises:
             ValueError: the interval is another one; levels before the latest visit are not remembered.
         """
-        if start_s != 0 or (self._since_s[devices] > end_s).any():
+        late = self._since_s[devices] > end_s * (1 + _ROUNDING)  # visits' seconds are sums of many
+        if start_s != 0 or late.any():
             raise ValueError(f"presence is known from 0 to the end of the run, not from {start_s} to {end_s}")
         return self._there_s[devices] + self._idle_there_s(devices, end_s)
 

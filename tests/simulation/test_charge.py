@@ -72,3 +72,12 @@ def test_a_battery_that_lasts_changes_nothing(way: dict[str, Server]) -> None:
 def test_seconds_of_presence_end_when_a_waiting_battery_is_empty() -> None:
     stays = charge(10.0, idle_w=0.5, stays=Present({0: [(4, 100)]}))
     assert stays.present_s(np.array([0, 1]), 0.0, 50.0) == pytest.approx([15.6 - 4, 50.0])
+
+
+def test_the_last_digit_of_a_visits_end_is_no_obstacle() -> None:
+    stays = charge(20.0)
+    stays.spend(0, 0.0, [(0.1, 0.1), (0.2, 0.1)])
+    assert 0.1 + 0.2 > 0.3
+    assert stays.present_s(np.array([0]), 0.0, 0.3) == pytest.approx([0.3])
+    with pytest.raises(ValueError, match=r"not from 0.0 to 0.2"):
+        stays.present_s(np.array([0]), 0.0, 0.2)
