@@ -35,9 +35,9 @@ def _mix_one(state: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _root(seed: int, purpose: str) -> np.uint64:
+def _root(seed: int, purpose: str) -> int:
     digest = hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest()
-    return np.uint64(int.from_bytes(digest, "little"))
+    return int.from_bytes(digest, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Streams:
             single = self.bits_of(purpose, *(int(numbers.item()) for numbers in parts))
             return np.full((1,) * axes, single, dtype=np.uint64)
         with np.errstate(over="ignore"):
-            state = np.asarray(_root(self.seed, purpose))
+            state = np.asarray(_root(self.seed, purpose), dtype=np.uint64)
             for numbers in parts:
                 state = _mix(state ^ numbers.astype(np.uint64))
             return _mix(state)
@@ -75,7 +75,7 @@ class Streams:
 
     def bits_of(self, purpose: str, *key: int) -> int:
         """The 64 bits that `bits` gives for these numbers, ten times as fast as by an array of one."""
-        state = int(_root(self.seed, purpose))
+        state = _root(self.seed, purpose)
         for number in key:
             state = _mix_one(state ^ (number & _WORD))
         return _mix_one(state)

@@ -214,6 +214,8 @@ class CostModel:
         return np.exp(sigma * ndtri(self.streams.uniform(purpose, devices, visits)))
 
     def _slowdown(self, devices: Devices, visits: Devices) -> Floats:
+        if not any(self.fleet.stragglers):
+            return _NONE
         factor = np.ones(len(devices))
         groups = self.fleet.group[devices]
         for number, straggler in enumerate(self.fleet.stragglers):

@@ -77,6 +77,8 @@ class Presence:
 
         Infinite where the window does not end within ten years.
         """
+        if self.always:
+            return np.full(len(devices), np.inf)
         return self._change_s(devices, _times(at_s, devices), present=True)
 
     def next_s(self, devices: Numbers, at_s: float | Floats) -> Floats:
@@ -107,6 +109,8 @@ class Presence:
 
     def pauses(self, devices: ArrayLike) -> Bools:
         """Whether the work of these devices stands still while they are away; else it is lost."""
+        if not self.pausing.any():
+            return np.zeros(np.shape(devices), dtype=bool)
         return np.asarray(self.pausing[self._entry(devices)])
 
     def _change_s(self, devices: Numbers, at_s: Floats, *, present: bool) -> Floats:

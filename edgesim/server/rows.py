@@ -71,11 +71,16 @@ class DispatchRows:
 
     def end(self, dispatch: int, report: VisitReport, finished_s: float) -> None:
         """Write what a visit took and when it ended (NaN: it did not)."""
-        self.download_s[dispatch] = _or_nan(report.download_s)
-        self.compute_s[dispatch] = _or_nan(report.compute_s)
-        self.upload_s[dispatch] = _or_nan(report.upload_s)
+        # A null is left as it was when the row was appended.
+        if report.download_s is not None:
+            self.download_s[dispatch] = report.download_s
+        if report.compute_s is not None:
+            self.compute_s[dispatch] = report.compute_s
+        if report.upload_s is not None:
+            self.upload_s[dispatch] = report.upload_s
+        if report.energy_j is not None:
+            self.energy_j[dispatch] = report.energy_j
         self.paused_s[dispatch] = report.paused_s
-        self.energy_j[dispatch] = _or_nan(report.energy_j)
         self.cost_basis[dispatch] = report.cost_basis
         self.finished_s[dispatch] = finished_s
 
@@ -160,10 +165,6 @@ class AggregationRows:
         )
         for column, value in zip(self.table.values(), row, strict=True):
             column.append(value)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _nullable(column: array[float]) -> list[float | None]:
