@@ -128,6 +128,9 @@ class TabledCost:
         power = (watts, 0 * one, watts, watts, 0 * one)
         return Demands(devices, visits, 0 * one, download_s, one, compute_s, upload_s, one, fits, *power)
 
+    def demand(self, workload: Workload, device: int, visit: int) -> Demands:
+        return self.demands([workload], np.array([device]), np.array([visit])).row(0)
+
     def phases(
         self,
         demands: Demands,

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from edgesim.devices.energy import stage_j
@@ -30,13 +31,16 @@ from edgesim.rng import Streams
 Floats = NDArray[np.float64]
 Devices = NDArray[np.int64]
 
+Figure: TypeAlias = Any
+"""A column [n], or a number of a single visit: NumPy's arithmetic is the same, to the last bit."""
+
 _NONE: Floats = np.ones(1)
 _BLOCK = 65_536  # devices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phases:
-    """What visits cost, phase by phase, as arrays [n].
+    """What visits cost, phase by phase, as arrays [n]; of a single visit, as numbers.
 
     Attributes:
         download_s: seconds from the order leaving the server until the model is there.
@@ -67,7 +71,9 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Demands:
-    """What visits ask of their devices, as arrays [n]; when they are done is a matter of when they begin.
+    """What visits ask of their devices; when they are done is a matter of when they begin.
+
+    Arrays [n]; of a single visit, numbers.
 
     Attributes:
         devices: who does them.
@@ -104,6 +110,10 @@ class Demands:
     def rows(self, chosen: Devices) -> Demands:
         """The demands of some of the visits."""
         return Demands(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    def row(self, row: int) -> Demands:
+        """The demand of one of the visits, as numbers."""
+        return Demands(*(getattr(self, field.name)[row] for field in fields(self)))
 
     def phases(self) -> Phases:
         """What the visits take at full speed."""
@@ -153,7 +163,16 @@ class CostModel:
         down = self._jitter("network-down-jitter", fleet.network_jitter[devices], devices, visits)
         up = self._jitter("network-up-jitter", fleet.network_jitter[devices], devices, visits)
         compute = self._jitter("compute-jitter", fleet.compute_jitter[devices], devices, visits)
-        return self._demands(workloads, devices, visits, down, compute * self._slowdown(devices, visits), up)
+        work, factor = _Work.of_all(workloads), compute * self._slowdown(devices, visits)
+        return self._demands(work, devices, visits, down, factor, up)
+
+    def demand(self, workload: Workload, device: int, visit: int) -> Demands:
+        """What a single visit asks, as numbers: the same to the last bit, without the price of arrays."""
+        network, compute = self.fleet.network_jitter[device], self.fleet.compute_jitter[device]
+        down = self._jitter_of("network-down-jitter", network, device, visit)
+        up = self._jitter_of("network-up-jitter", network, device, visit)
+        factor = self._jitter_of("compute-jitter", compute, device, visit) * self._slowdown_of(device, visit)
+        return self._demands(_Work.of(workload), device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
@@ -189,7 +208,7 @@ class CostModel:
     def expected(self, workload: Workload, devices: Devices) -> Phases:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
         first = np.zeros(len(devices), dtype=np.int64)
-        return self._demands([workload], devices, first, _NONE, _NONE, _NONE).phases()
+        return self._demands(_Work.of_all([workload]), devices, first, _NONE, _NONE, _NONE).phases()
 
     def expected_visits(self, workload: Workload, devices: Devices) -> tuple[Floats, NDArray[np.bool_]]:
         """Expected seconds of a visit and whether its workload fits, [n] each; block by block.
@@ -213,6 +232,18 @@ class CostModel:
             return _NONE
         return np.exp(sigma * ndtri(self.streams.uniform(purpose, devices, visits)))
 
+    def _jitter_of(self, purpose: str, sigma: float, device: int, visit: int) -> float:
+        if not sigma:
+            return 1.0
+        factor: float = np.exp(sigma * ndtri(self.streams.uniform_of(purpose, device, visit)))
+        return factor
+
+    def _slowdown_of(self, device: int, visit: int) -> float:
+        straggler = self.fleet.stragglers[self.fleet.group[device]]
+        if straggler is None or self.streams.uniform_of("straggler", device, visit) > straggler.probability:
+            return 1.0
+        return float(straggler.slowdown.quantile(self.streams.uniform_of("slowdown", device, visit)))
+
     def _slowdown(self, devices: Devices, visits: Devices) -> Floats:
         if not any(self.fleet.stragglers):
             return _NONE
@@ -231,26 +262,26 @@ class CostModel:
 
     def _demands(
         self,
-        workloads: Sequence[Workload],
-        devices: Devices,
-        visits: Devices,
-        down: Floats,
-        compute: Floats,
-        up: Floats,
+        work: _Work,
+        devices: Figure,
+        visits: Figure,
+        down: Figure,
+        compute: Figure,
+        up: Figure,
     ) -> Demands:
         fleet = self.fleet
-        overhead_s = _column([w.steps for w in workloads]) * fleet.step_overhead_s[devices]
-        rate_s = _column([w.train_flops for w in workloads]) / fleet.rate_flops[devices]
+        overhead_s = work.steps * fleet.step_overhead_s[devices]
+        rate_s = work.train_flops / fleet.rate_flops[devices]
         return Demands(
             devices=devices,
             visits=visits,
             latency_s=fleet.latency_s[devices],
-            bits_down=_column([w.bytes_down for w in workloads]) * 8,
+            bits_down=work.bytes_down * 8,
             down_bps=fleet.downlink_bps[devices] * down,
             nominal_s=(overhead_s + rate_s) * compute,
-            bits_up=_column([w.bytes_up for w in workloads]) * 8,
+            bits_up=work.bytes_up * 8,
             up_bps=fleet.uplink_bps[devices] * up,
-            fits=_column([w.memory_bytes for w in workloads]) <= fleet.memory_bytes[devices],
+            fits=work.memory_bytes <= fleet.memory_bytes[devices],
             down_w=fleet.idle_w[devices] + fleet.radio_down_w[devices],
             down_j_per_bit=fleet.radio_down_j_per_bit[devices],
             compute_w=fleet.active_w[devices],
@@ -259,5 +290,24 @@ class CostModel:
         )
 
 
-def _column(values: ArrayLike) -> Floats:
-    return np.asarray(values, dtype=np.float64)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What of workloads is charged: arrays [n], or numbers."""
+
+    steps: Figure
+    train_flops: Figure
+    bytes_down: Figure
+    bytes_up: Figure
+    memory_bytes: Figure
+
+    @classmethod
+    def of(cls, work: Workload) -> Self:
+        """Of a single one."""
+        counts = (work.steps, work.train_flops, work.bytes_down, work.bytes_up, work.memory_bytes)
+        return cls(*map(float, counts))
+
+    @classmethod
+    def of_all(cls, works: Sequence[Workload]) -> Self:
+        """Of several, a column each."""
+        rows = [(w.steps, w.train_flops, w.bytes_down, w.bytes_up, w.memory_bytes) for w in works]
+        return cls(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)

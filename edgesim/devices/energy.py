@@ -6,12 +6,15 @@ radio's share on top while it transfers (see `edgesim.devices.radio`).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+Figure = TypeVar("Figure", float, NDArray[np.float64])
+"""A column, or a number of a single visit."""
 
 
-def stage_j(
-    power_w: ArrayLike, j_per_bit: ArrayLike, seconds: ArrayLike, bits: ArrayLike
-) -> NDArray[np.float64]:
+def stage_j(power_w: Figure, j_per_bit: Figure, seconds: Figure, bits: Figure) -> Figure:
     """Joules of so many seconds at this power and so many bits moved meanwhile, at whatever rates."""
-    return np.asarray(np.multiply(power_w, seconds) + np.multiply(j_per_bit, bits))
+    return power_w * seconds + j_per_bit * bits

@@ -65,6 +65,11 @@ class Presence:
         """Whether no device is ever absent."""
         return all(isinstance(law, Ever) for law in self.laws)
 
+    @property
+    def may_pause(self) -> bool:
+        """Whether any device takes its work up again after an absence."""
+        return bool(self.pausing.any())
+
     def present(self, devices: Numbers, at_s: float | Floats) -> Bools:
         """Whether each device is there at this time."""
         times_s, here = _times(at_s, devices), np.empty(len(devices), dtype=np.bool_)
@@ -109,7 +114,7 @@ class Presence:
 
     def pauses(self, devices: ArrayLike) -> Bools:
         """Whether the work of these devices stands still while they are away; else it is lost."""
-        if not self.pausing.any():
+        if not self.may_pause:
             return np.zeros(np.shape(devices), dtype=bool)
         return np.asarray(self.pausing[self._entry(devices)])
 

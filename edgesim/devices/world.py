@@ -80,3 +80,8 @@ class World:
     def corrupted(self, devices: NDArray[np.int64], visits: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each visit's update arrives corrupted, [n]."""
         return self.faults.corrupted(devices, visits)
+
+    @property
+    def ever(self) -> bool:
+        """Whether a visit ever fails or is corrupted."""
+        return not self.failures.never or bool(self.faults.corruption.any())

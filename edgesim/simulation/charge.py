@@ -38,6 +38,11 @@ class Charge:
         self._since_s = np.zeros(len(self._level_j))
         self._there_s = np.zeros(len(self._level_j))
 
+    @property
+    def may_pause(self) -> bool:
+        """Whether any device takes its work up again when it is back."""
+        return self._stays.may_pause
+
     def present(self, devices: Numbers, at_s: float) -> NDArray[np.bool_]:
         """Whether each of these idle devices is there at this time."""
         return self._stays.present(devices, at_s) & self._batteries.is_ready(devices, self._at(devices, at_s))

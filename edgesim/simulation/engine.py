@@ -22,7 +22,7 @@ from edgesim.devices.speed import Speed
 from edgesim.errors import RunFailed
 from edgesim.learner import Order, Workload
 from edgesim.server.effects import Abort, Finish, SetTimer, Start
-from edgesim.server.events import Arrived, Begin, DriverEvent, Fired, Lost, Outcome, VisitReport
+from edgesim.server.events import Begin, DriverEvent, Fired, Lost, Outcome, VisitReport
 from edgesim.server.server import Server
 from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import TURN_OF, Clock, Turn
@@ -31,7 +31,7 @@ from edgesim.simulation.outages import OutageWatch
 from edgesim.simulation.staged import StagedVisit, staged
 from edgesim.simulation.stages import Stages
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
-from edgesim.simulation.visits import DirectVisit, Ending, Visit, known
+from edgesim.simulation.visits import DirectVisit, Ending, Visit
 from edgesim.simulation.warmth import Warmth
 
 Numbers = NDArray[np.int64]
@@ -47,6 +47,10 @@ class Cost(Protocol):
 
     def demands(self, workloads: Sequence[Workload], devices: Numbers, visits: Numbers) -> Demands:
         """What these visits ask of their devices; a visit is named by its device and its number there."""
+        ...
+
+    def demand(self, workload: Workload, device: int, visit: int) -> Demands:
+        """The same of a single visit, in numbers: to the last digit what an array of one would hold."""
         ...
 
     @property
@@ -114,6 +118,8 @@ class Simulation:
         self._warmth = Warmth(cost.speed, server.view.devices)
         self.links = FluidLinks([float(bps) for bps in routes.capacities_bps])
         self._charge = stays if isinstance(stays, Charge) else None
+        disturbed = mishaps.ever or mishaps.faults.interrupt or stays.may_pause or self._charge is not None
+        self._steady = not (disturbed or cost.rates or cost.speed.varies)
         self._stages = Stages(
             self._clock,
             cost.speed,
@@ -162,6 +168,9 @@ class Simulation:
                     self._reason = reason
 
     def _start(self, orders: tuple[Order, ...], workloads: tuple[Workload, ...]) -> None:
+        if len(orders) == 1 and self._steady:
+            self._start_one(orders[0], workloads[0])
+            return
         devices = np.array([order.device for order in orders], dtype=np.int64)
         visits = np.array([order.visit for order in orders], dtype=np.int64)
         demands = self._cost.demands(workloads, devices, visits)
@@ -176,9 +185,55 @@ class Simulation:
             chosen = demands.rows(direct)
             self._start_direct(some, chosen, failure_s[direct], corrupted[direct])
         rows = np.flatnonzero(by_stages).tolist()
-        begun = staged(orders, demands, rows, self._cost.basis, failure_s, corrupted, self._stages)
-        self._in_flight.update((visit.order.dispatch, visit) for visit in begun)
-        self._stages.begin(begun, [workloads[row] for row in rows])
+        fates = zip(failure_s.tolist(), corrupted.tolist(), strict=True)
+        begun = [
+            staged(orders[row], demands.row(row), self._cost.basis(orders[row].device), *fate, self._stages)
+            for row, fate in enumerate(fates)
+            if by_stages[row]
+        ]
+        self._begin_staged(begun, [workloads[row] for row in rows])
+
+    def _start_one(self, order: Order, workload: Workload) -> None:
+        """A visit by itself, in numbers instead of arrays of one."""
+        device, basis = order.device, self._cost.basis(order.device)
+        demand = self._cost.demand(workload, device, order.visit)
+        if self._routes.multicast_link is not None or self._crosses(device):
+            self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
+            return
+        phases = demand.phases()
+        seconds = (float(phases.download_s), float(phases.compute_s), float(phases.upload_s))
+        joules = (
+            float(phases.energy_download_j),
+            float(phases.energy_compute_j),
+            float(phases.energy_upload_j),
+        )
+        visit = DirectVisit(order, seconds, joules, bool(phases.fits), basis)
+        self._begin(visit, self._leaves_s(device), False)
+
+    def _begin_staged(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
+        self._in_flight.update((visit.order.dispatch, visit) for visit in visits)
+        self._stages.begin(visits, workloads)
+
+    def _crosses(self, device: int) -> bool:
+        """Whether a transfer of this device crosses a shared link."""
+        shared = len(self._routes.capacities_bps) > 0
+        return shared and bool(self._routes.route("down", device) or self._routes.route("up", device))
+
+    def _leaves_s(self, device: int) -> float:
+        if self._stays.always:
+            return math.inf
+        return float(self._stays.until_s(np.array([device]), self._clock.now)[0])
+
+    def _begin(self, visit: DirectVisit, cut_s: float, spoilt: bool) -> None:
+        """Put the end of a visit on the heap, or that of the device's stay where this is sooner."""
+        order, end_s = visit.order, visit.end_s
+        if not order.time_s <= end_s < math.inf:
+            self._no_time(order, end_s)
+        if cut_s < end_s:
+            lost = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
+            self._put(visit, lost, cut_s, Turn.LEAVE)
+        else:
+            self._put(visit, visit.ending(spoilt), end_s)
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
@@ -186,11 +241,7 @@ class Simulation:
             return np.ones(len(devices), dtype=bool)
         chosen = self._stays.pauses(devices)
         if len(self._routes.capacities_bps):
-            shared = [
-                bool(self._routes.route("down", device) or self._routes.route("up", device))
-                for device in devices.tolist()
-            ]
-            chosen = chosen | np.array(shared)
+            chosen = chosen | np.array([self._crosses(device) for device in devices.tolist()])
         return chosen
 
     def _start_direct(
@@ -203,45 +254,29 @@ class Simulation:
         now_s, devices = self._clock.now, demands.devices
         start_s = np.full(len(orders), now_s)
         phases = self._cost.phases(demands, start_s, self._warmth.at(devices, now_s))
-        energy_j = phases.energy_download_j + phases.energy_compute_j + phases.energy_upload_j
         cut_s = np.minimum(self._stays.until_s(devices, now_s), now_s + failure_s)
         if self._charge is not None:
             cut_s = np.minimum(cut_s, self._charge.empty_s(devices, now_s, phases))
-        columns = (
-            phases.download_s.tolist(),
-            phases.compute_s.tolist(),
-            phases.upload_s.tolist(),
-            phases.energy_download_j.tolist(),
-            energy_j.tolist(),
-            phases.fits.tolist(),
-            cut_s.tolist(),
-            corrupted.tolist(),
+        seconds = zip(
+            phases.download_s.tolist(), phases.compute_s.tolist(), phases.upload_s.tolist(), strict=True
         )
-        rows = zip(orders, *columns, strict=True)
-        for row, (order, down_s, compute_s, up_s, down_j, visit_j, fits, cut, spoilt) in enumerate(rows):
-            dispatch, basis = order.dispatch, self._cost.basis(order.device)
-            end: Ending
-            if fits:
-                seconds = down_s + compute_s + up_s
-                report = VisitReport(down_s, compute_s, up_s, known(visit_j), basis)
-                end = Lost(dispatch, Outcome.REJECTED, report) if spoilt else Arrived(dispatch, report)
-            else:
-                seconds = down_s
-                report = VisitReport(down_s, None, None, known(down_j), basis)
-                end = Lost(dispatch, Outcome.OUT_OF_MEMORY, report)
-            visit = DirectVisit(order, phases, row, basis)
-            self._check_end(order, now_s + seconds)
-            if cut < now_s + seconds:
-                self._put(visit, Lost(dispatch, Outcome.DROPPED, visit.report_until(cut)), cut, Turn.LEAVE)
-            else:
-                self._put(visit, end, now_s + seconds)
+        joules = zip(
+            phases.energy_download_j.tolist(),
+            phases.energy_compute_j.tolist(),
+            phases.energy_upload_j.tolist(),
+            strict=True,
+        )
+        rows = zip(
+            orders, seconds, joules, phases.fits.tolist(), cut_s.tolist(), corrupted.tolist(), strict=True
+        )
+        for order, took_s, took_j, fits, cut, spoilt in rows:
+            self._begin(DirectVisit(order, took_s, took_j, fits, self._cost.basis(order.device)), cut, spoilt)
 
-    def _check_end(self, order: Order, end_s: float) -> None:
-        if not order.time_s <= end_s < math.inf:
-            raise RunFailed(
-                f"device {order.device}: dispatch {order.dispatch} would end at {end_s} s, having begun at "
-                f"{order.time_s} s; look at the rates and the network of its profile"
-            )
+    def _no_time(self, order: Order, end_s: float) -> None:
+        raise RunFailed(
+            f"device {order.device}: dispatch {order.dispatch} would end at {end_s} s, having begun at "
+            f"{order.time_s} s; look at the rates and the network of its profile"
+        )
 
     def _put(self, visit: DirectVisit, end: Ending, end_s: float, turn: Turn = Turn.REPORT) -> None:
         dispatch = visit.order.dispatch
@@ -275,7 +310,7 @@ class Simulation:
             return
         now_s, device = self._clock.now, visit.order.device
         if self._warmth.matters:
-            begin_s = visit.order.time_s + float(visit.phases.download_s[visit.row])
+            begin_s = visit.order.time_s + visit.seconds[0]
             self._warmth.worked(device, begin_s, visit.trained_s(now_s))
         if self._charge is not None:
             spent = ((seconds, joules) for seconds, joules, _ in visit.spent(now_s))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgesim.devices.cost import Demands
 from edgesim.devices.energy import stage_j
@@ -110,7 +106,7 @@ class StagedVisit:
         energy_j = 0.0
         for stage, seconds in enumerate(self.seconds[: self.stage + 1]):
             moved = self.bits[stage] - (self.left if stage == self.stage != Stage.COMPUTE else 0.0)
-            energy_j += float(stage_j(self.watts[stage], self.j_per_bit[stage], seconds, moved))
+            energy_j += stage_j(self.watts[stage], self.j_per_bit[stage], seconds, moved)
         return energy_j
 
     @property
@@ -120,29 +116,20 @@ class StagedVisit:
 
 
 def staged(
-    orders: Sequence[Order],
-    demands: Demands,
-    rows: Sequence[int],
-    basis: Callable[[int], str],
-    failure_s: NDArray[np.float64],
-    corrupted: NDArray[np.bool_],
-    owner: Stages,
-) -> list[StagedVisit]:
-    """The visits of these rows of a batch, not begun."""
-    return [
-        StagedVisit(
-            order=orders[row],
-            latency_s=float(demands.latency_s[row]),
-            bits=(float(demands.bits_down[row]), 0.0, float(demands.bits_up[row])),
-            bps=(float(demands.down_bps[row]), 0.0, float(demands.up_bps[row])),
-            nominal_s=float(demands.nominal_s[row]),
-            fits=bool(demands.fits[row]),
-            watts=(float(demands.down_w[row]), float(demands.compute_w[row]), float(demands.up_w[row])),
-            j_per_bit=(float(demands.down_j_per_bit[row]), 0.0, float(demands.up_j_per_bit[row])),
-            basis=basis(orders[row].device),
-            failure_s=float(failure_s[row]),
-            corrupted=bool(corrupted[row]),
-            owner=owner,
-        )
-        for row in rows
-    ]
+    order: Order, demand: Demands, basis: str, failure_s: float, corrupted: bool, owner: Stages
+) -> StagedVisit:
+    """A visit that asks this of its device, as numbers; not begun."""
+    return StagedVisit(
+        order=order,
+        latency_s=float(demand.latency_s),
+        bits=(float(demand.bits_down), 0.0, float(demand.bits_up)),
+        bps=(float(demand.down_bps), 0.0, float(demand.up_bps)),
+        nominal_s=float(demand.nominal_s),
+        fits=bool(demand.fits),
+        watts=(float(demand.down_w), float(demand.compute_w), float(demand.up_w)),
+        j_per_bit=(float(demand.down_j_per_bit), 0.0, float(demand.up_j_per_bit)),
+        basis=basis,
+        failure_s=failure_s,
+        corrupted=corrupted,
+        owner=owner,
+    )

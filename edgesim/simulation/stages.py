@@ -254,9 +254,12 @@ class Stages:
 
     def _arrive(self, visit: StagedVisit) -> None:
         """The device is present from now on, until it leaves or fails."""
-        now_s, one = self._clock.now, np.array([visit.order.device])
+        now_s = self._clock.now
         visit.stretch_s = now_s
         visit.stay += 1
+        if self._stays.always and visit.failure_s == inf:
+            return
+        one = np.array([visit.order.device])
         leaves_s, fails_s = float(self._stays.until_s(one, now_s)[0]), now_s + visit.failure_s
         if min(leaves_s, fails_s) < inf:
             value = (visit, visit.stay, fails_s <= leaves_s)

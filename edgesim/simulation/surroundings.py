@@ -27,6 +27,11 @@ class Stays(Presence, Protocol):
         """The earliest time from `at_s` on at which each of these devices is there; infinite for never."""
         ...
 
+    @property
+    def may_pause(self) -> bool:
+        """Whether any device takes its work up again when it is back."""
+        ...
+
     def pauses(self, devices: Numbers) -> NDArray[np.bool_]:
         """Whether these devices take their work up again when they are back; else it is lost."""
         ...
@@ -80,6 +85,11 @@ class Mishaps(Protocol):
         """What keeps transfers from going on."""
         ...
 
+    @property
+    def ever(self) -> bool:
+        """Whether a visit ever fails or is corrupted."""
+        ...
+
     def failure_s(self, devices: Numbers, visits: Numbers) -> Floats:
         """Seconds of work after which each visit fails; infinite where it does not."""
         ...
@@ -121,6 +131,8 @@ class Calm:
     """Everybody stays and nothing goes wrong."""
 
     always = True
+    may_pause = False
+    ever = False
     multicast_link = None
     capacities_bps: tuple[float, ...] = ()
 

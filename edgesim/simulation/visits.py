@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgesim.devices.cost import Phases
 from edgesim.learner import Order
-from edgesim.server.events import Arrived, Lost, VisitReport
+from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
 
 
 class Visit(Protocol):
@@ -27,19 +26,35 @@ class Visit(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DirectVisit:
-    """A visit with its row among the phases of its batch.
+    """A visit whose phases are known.
 
     Attributes:
         order: what was asked for.
-        phases: of the batch.
-        row: of the visit there.
+        seconds: of download, training and upload.
+        joules: likewise; nan where unknown.
+        fits: whether the device has the memory for it; else the visit ends after the download.
         basis: how its seconds are known.
     """
 
     order: Order
-    phases: Phases
-    row: int
+    seconds: tuple[float, float, float]
+    joules: tuple[float, float, float]
+    fits: bool
     basis: str
+
+    @property
+    def end_s(self) -> float:
+        """When it ends if nothing happens."""
+        return self.order.time_s + (sum(self.seconds) if self.fits else self.seconds[0])
+
+    def ending(self, spoilt: bool) -> Ending:
+        """What it reports then; its update may have been corrupted."""
+        dispatch, (down_s, compute_s, up_s), joules = self.order.dispatch, self.seconds, self.joules
+        if not self.fits:
+            report = VisitReport(down_s, None, None, known(joules[0]), self.basis)
+            return Lost(dispatch, Outcome.OUT_OF_MEMORY, report)
+        report = VisitReport(down_s, compute_s, up_s, known(sum(joules)), self.basis)
+        return Lost(dispatch, Outcome.REJECTED, report) if spoilt else Arrived(dispatch, report)
 
     def report_until(self, now_s: float) -> VisitReport:
         """What the visit has taken so far; a phase that is cut off has cost its share of energy."""
@@ -53,8 +68,7 @@ class DirectVisit:
     def spent(self, now_s: float) -> Iterator[tuple[float, float, bool]]:
         """Seconds and joules of each phase so far, and whether it is completed."""
         end_s = self.order.time_s
-        for seconds, joules in self.phases.steps()[: 3 if self.phases.fits[self.row] else 1]:
-            whole_s, whole_j = float(seconds[self.row]), float(joules[self.row])
+        for whole_s, whole_j in zip(self.seconds[: 3 if self.fits else 1], self.joules, strict=False):
             begin_s, end_s = end_s, end_s + whole_s
             if end_s > now_s:
                 yield now_s - begin_s, whole_j * (now_s - begin_s) / whole_s, False
@@ -63,9 +77,8 @@ class DirectVisit:
 
     def trained_s(self, now_s: float) -> float:
         """Seconds of training so far."""
-        begin_s = self.order.time_s + float(self.phases.download_s[self.row])
-        spent_s = min(now_s - begin_s, float(self.phases.compute_s[self.row]))
-        return max(0.0, spent_s) if self.phases.fits[self.row] else 0.0
+        spent_s = min(now_s - self.order.time_s - self.seconds[0], self.seconds[1])
+        return max(0.0, spent_s) if self.fits else 0.0
 
 
 Ending = Arrived | Lost

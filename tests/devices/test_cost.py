@@ -131,6 +131,9 @@ def test_visits_cost_the_same_one_by_one_and_in_a_batch(
             np.testing.assert_array_equal(
                 getattr(alone, field.name)[0], getattr(together, field.name)[index], strict=True
             )
+        numbers = model.demand(workload, int(devices[index]), int(visits[index])).phases()
+        for field in fields(Phases):
+            np.testing.assert_array_equal(getattr(numbers, field.name), getattr(together, field.name)[index])
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 100))

@@ -29,6 +29,10 @@ class Present(Calm):
     pausing: bool = False
     always: bool = field(default=False, init=False)
 
+    @property
+    def may_pause(self) -> bool:  # type: ignore[override]
+        return self.pausing
+
     def present(self, devices: Numbers, at_s: float) -> NDArray[np.bool_]:
         return self.until_s(devices, at_s) > at_s
 
@@ -82,6 +86,7 @@ class Mishap(Calm):
     """Device 0 fails after so many seconds of work; the update of device 1 arrives corrupted."""
 
     after_s: float = np.inf
+    ever: bool = field(default=True, init=False)
 
     def failure_s(self, devices: Numbers, visits: Numbers) -> NDArray[np.float64]:
         return np.where((devices == 0) & (visits == 0), self.after_s, np.inf)
