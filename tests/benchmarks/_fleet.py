@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 from statistics import median
 
+from edgesim.server.server import Server
 from tests.benchmarks import _timing as timing
 
 ROUNDS = 25
@@ -18,9 +19,8 @@ def main(devices: int) -> dict[str, float]:
     """CPU seconds until the first dispatch and per round, and the peak of resident memory."""
     begins_s: dict[int, float] = {}
 
-    def note(time_s: float, rounds: int) -> None:  # noqa: ARG001
-        if rounds not in begins_s:
-            begins_s[rounds] = time.process_time()
+    def note(time_s: float, server: Server) -> None:  # noqa: ARG001
+        begins_s.setdefault(server.view.rounds, time.process_time())
 
     fleet = f"{{profile: pixel-6, count: {devices}, availability: {{name: markov, on: 1 h, off: 2 h}}}}"
     rounds = "{name: synchronous, clients_per_round: 1000}"
