@@ -100,6 +100,11 @@ class FixedWorkload:
         return self.metrics(self.version)
 
 
+_NONE, _ONE = np.zeros(1), np.ones(1)
+STEADY = Speed(Streams(0), np.zeros(1, dtype=np.int32), _NONE, _ONE, _ONE, _NONE, _ONE, _ONE)
+"""Devices of one entry that always work at their nominal speed."""
+
+
 @dataclass(frozen=True)
 class TabledCost:
     """Seconds of each visit by formula: `(device, visit) -> (download_s, compute_s, upload_s)`.
@@ -114,7 +119,7 @@ class TabledCost:
     too_small: frozenset[int] = frozenset()
     watts: float = 2.0
 
-    speed: ClassVar[Speed] = Speed.constant()
+    speed: ClassVar[Speed] = STEADY
     rates: ClassVar[None] = None
 
     def demands(

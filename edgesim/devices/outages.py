@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -130,17 +129,6 @@ class Outages:
             if self.active(change_s) != active:
                 return change_s
         return np.inf
-
-    def windows(self, start_s: float, end_s: float) -> Iterator[tuple[float, float]]:
-        """Start and end of the outages within [start_s, end_s), in order, as they are asked for.
-
-        One that has begun before starts with `start_s`; the last one may end after `end_s`.
-        """
-        begin_s = start_s if self.active(start_s) else self.change_s(start_s)
-        while begin_s < end_s:
-            over_s = self.change_s(begin_s)
-            yield begin_s, over_s
-            begin_s = self.change_s(over_s)
 
     def _end_s(self, at_s: Floats) -> Floats:
         """The last end of the outages that are active; in the past where there is none."""

@@ -68,12 +68,6 @@ class Speed:
         cell_s = correlation_s / _load.CELLS_PER_CORRELATION_TIME
         return cls(streams, fleet.group, sigma, cell_s, *np.array(hot, dtype=np.float64).T)
 
-    @classmethod
-    def constant(cls) -> Self:
-        """Devices of one entry that always work at their nominal speed."""
-        none, one = np.zeros(1), np.ones(1)
-        return cls(Streams(0), np.zeros(1, dtype=np.int32), none, one, one, none, one, one)
-
     @property
     def varies(self) -> bool:
         """Whether any device ever works at another speed than its nominal one."""

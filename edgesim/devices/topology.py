@@ -76,10 +76,6 @@ class Topology:
             and block.first_link != self.multicast_link
         )
 
-    def is_shared(self, direction: Direction, device: int) -> bool:
-        """Whether a transfer of this device crosses a shared link at all."""
-        return bool(self.route(direction, device))
-
     def name(self, link: int) -> str:
         """What a link is called: `server uplink`, `cell 3 downlink`."""
         block = self._blocks[bisect_right(self._blocks, link, key=lambda block: block.first_link) - 1]

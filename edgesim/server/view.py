@@ -159,10 +159,6 @@ class View:
         """Dispatches of a tag whose updates have arrived and are not decided about, in order of arrival."""
         return self._visits.held(tag)
 
-    def is_idle(self, device: int) -> bool:
-        """Whether a device is without work."""
-        return device not in self._visits.busy
-
     def free(self, devices: Sequence[int] | None = None) -> list[int]:
         """Those of these devices, or of all, that are idle and present, in the same order."""
         if devices is None:

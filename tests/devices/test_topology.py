@@ -26,7 +26,7 @@ def test_without_limits_nothing_is_shared() -> None:
     found = topology({"count": 3})
     assert links(found) == []
     assert found.route("down", 2) == ()
-    assert not found.is_shared("up", 0)
+    assert found.route("up", 0) == ()
     assert found.multicast_link is None
 
 
@@ -34,8 +34,7 @@ def test_the_servers_uplink_carries_the_downloads() -> None:
     found = topology({"count": 3}, uplink="1 Gbit/s")
     assert links(found) == [("server uplink", 1e9)]
     assert [found.route("down", device) for device in range(3)] == [(0,)] * 3
-    assert found.is_shared("down", 1)
-    assert not found.is_shared("up", 1)
+    assert found.route("up", 1) == ()
 
 
 def test_with_multicast_the_downloads_of_a_batch_cross_it_as_one() -> None:

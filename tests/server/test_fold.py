@@ -81,8 +81,8 @@ def test_an_arrival_is_held_and_its_device_is_idle() -> None:
     server.handle(Arrived(1, REPORT), 1.0)
     view = server.view
     assert (list(view.held(7)), list(view.in_flight(7)), list(view.open_tags)) == ([1], [0], [7])
-    assert view.is_idle(0)
-    assert not view.is_idle(2)
+    assert 0 in view.free()
+    assert 2 not in view.free()
 
 
 def test_held_updates_lie_in_order_of_arrival_and_are_merged_in_dispatch_order() -> None:
@@ -165,9 +165,9 @@ def test_a_timer_fires_after_its_seconds_and_the_policy_knows_it_by_its_tag() ->
 def test_a_cancellation_is_a_request_and_its_answer_frees_the_device() -> None:
     server, effects = begun([Dispatch([0, 1], 0), Cancel([0])])
     assert effects[1] == Abort((0,))
-    assert not server.view.is_idle(0)
+    assert 0 not in server.view.free()
     server.handle(Lost(0, Outcome.CANCELLED, REPORT), 1.0)
-    assert server.view.is_idle(0)
+    assert 0 in server.view.free()
     assert server.finish().dispatches["outcome"] == ["cancelled", "unfinished"]
 
 
