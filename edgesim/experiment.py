@@ -191,9 +191,12 @@ def _check_timing_only(scenario: Scenario) -> None:
             name = registry.name_of(part)
             message = f'"{name}" decides by losses, and --timing-only trains nothing; train, or take another'
             raise InputError(Problem(message, key))
-    if scenario.submodel.costs_need_weights:
+    if scenario.submodel.costs_need_weights and scenario.cost.accounting == "exact":
         name = registry.name_of(scenario.submodel)
-        raise InputError(Problem(f'"{name}" has costs that depend on the weights', "submodel"))
+        message = (
+            f'"{name}" has costs that depend on the weights; train, or charge by cost.accounting: density'
+        )
+        raise InputError(Problem(message, "submodel"))
 
 
 def _stop_rule(scenario: Scenario) -> StopRule:

@@ -63,6 +63,7 @@ class Workload:
         steps: optimiser steps of the visit.
         submodel: label for people, such as `fedpmt depth 2`.
         density: trained parameters over all parameters.
+        kept: held parameters over all parameters.
     """
 
     shape: str
@@ -76,6 +77,7 @@ class Workload:
     steps: int
     submodel: str
     density: float
+    kept: float = 1.0
 
     @property
     def bytes_down(self) -> int:

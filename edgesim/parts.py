@@ -24,10 +24,11 @@ from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.scenario import Experiment, Scenario
+from edgesim.sections import CostOptions
 from edgesim.server.roster import Roster
-from edgesim.submodels._submodel import Context
+from edgesim.submodels._submodel import expected
 from edgesim.submodels.full import Full
-from edgesim.training.accounting import LocalWork, workload
+from edgesim.training.accounting import Charging, LocalWork, workload
 from edgesim.training.cohorts import has_batch_statistics
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
@@ -114,7 +115,13 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     samples = np.array([len(shard) for shard in shards], dtype=np.int64)
     ledger, misfit_notes = _ledger(scenario, structure, cost, samples)
     scenario = scenario.model_copy(update={"execution": _resolve_execution(scenario, network, structure)})
-    notes = (*composition.notes(scenario.choices), *dealt.notes, *misfit_notes, *_untrained(ledger))
+    notes = (
+        *composition.notes(scenario.choices),
+        *dealt.notes,
+        *misfit_notes,
+        *_untrained(ledger),
+        *_discounts(scenario.cost),
+    )
     return Parts(scenario, data, pool, held_back, shards, network, structure, world, ledger, notes)
 
 
@@ -162,9 +169,9 @@ def _speed(
     """Expected visits per second of each device, [devices]: full model, equal share of the pool."""
     devices = len(cost.fleet)
     share = max(1, pooled // (scenario.dataset.partition.clients or devices))
-    full = Full().assign({}, structure, Context(device=0, visit=0, version=0, capacity=1.0))
+    full = Full().assign({}, structure, expected(1.0))
     work, optimizer = _local_work(scenario), _optimizer(scenario)
-    charged = workload(structure, full, share, work, optimizer, structure.parameters)
+    charged = workload(structure, full, share, work, optimizer, structure)
     expected_s, _ = cost.expected_visits(charged, np.arange(devices))
     return 1 / expected_s
 
@@ -182,7 +189,11 @@ def _ledger(
         _optimizer(scenario),
         samples,
         np.zeros(len(samples)),
+        streams=Streams(scenario.seeds.learning),
+        charging=_charging(scenario.cost),
         keep_latest=scenario.coordination.keeps_latest,
+        incremental=scenario.server.multicast,
+        together=scenario.choices.number("clients_per_round") or len(samples),
     )
 
     workload_of = partial(_workload_of, ledger)
@@ -192,26 +203,38 @@ def _ledger(
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
 
 
+def _charging(cost: CostOptions) -> Charging:
+    return Charging(cost.sparse_speedup, cost.charge_mask_bytes, by_share=cost.accounting == "density")
+
+
 def _workload_of(ledger: Ledger, capacity: float, samples: int) -> Workload:
     """What a visit of this capacity costs on a device with so many samples."""
-    context = Context(device=0, visit=0, version=0, capacity=capacity)
-    return ledger.workload_of(ledger.strategy.assign({}, ledger.structure, context), samples)
+    return ledger.workload_of(ledger.expected(capacity), samples)
+
+
+def _discounts(cost: CostOptions) -> list[str]:
+    """What is charged otherwise than it would be on a device as it is."""
+    if not cost.sparse_speedup:
+        return []
+    return [
+        f"cost.sparse_speedup: {cost.sparse_speedup:g}: seconds assume kernels that leave out"
+        f" {cost.sparse_speedup:.0%} of the operations that masks make needless"
+    ]
 
 
 def _untrained(ledger: Ledger) -> list[str]:
     """What no device is given to train (algorithms 3.2)."""
-    strategy, structure = ledger.strategy, ledger.structure
-    submodels = {
-        strategy.assign({}, structure, Context(0, 0, 0, float(capacity)))
-        for capacity in np.unique(ledger.capacity)
-    }
-    deepest = min(submodel.first_layer for submodel in submodels)
-    if deepest > 0:
-        names = ", ".join(layer.name for layer in structure.layers[:deepest])
-        return [f"no device trains {names}: these layers keep their initial values"]
-    missed = 1 - ledger.covered_fraction(submodels)
-    note = f"no device trains {missed:.1%} of the parameters: they keep their initial values"
-    return [note] if missed else []
+    if not ledger.strategy.constant:
+        return []  # what is drawn anew for each visit reaches everything in time
+    submodels = [ledger.expected(float(capacity)) for capacity in np.unique(ledger.capacity)]
+    trained = frozenset[int]().union(*(submodel.layers for submodel in submodels))
+    missed = [layer.name for index, layer in enumerate(ledger.structure.layers) if index not in trained]
+    if missed:
+        return [f"no device trains {', '.join(missed)}: these layers keep their initial values"]
+    share = 1 - ledger.covered_fraction(submodels)
+    return (
+        [f"no device trains {share:.1%} of the parameters: they keep their initial values"] if share else []
+    )
 
 
 def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelStructure) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from edgesim.experiment import execute, federation, threads
 from edgesim.learner import Order, Workload
 from edgesim.parts import Parts
-from edgesim.submodels._submodel import Context
 
 _TRIAL_ROUNDS = 10
 _REPEATS = 3  # visits timed per sub-model, after one that makes its plan
@@ -121,9 +120,7 @@ def _class_plan(parts: Parts, group: int, capacity: float) -> ClassPlan:
 
 
 def _workload(parts: Parts, capacity: float, samples: int) -> Workload:
-    context = Context(device=0, visit=0, version=0, capacity=capacity)
-    submodel = parts.ledger.strategy.assign({}, parts.structure, context)
-    return parts.ledger.workload_of(submodel, samples)
+    return parts.ledger.workload_of(parts.ledger.expected(capacity), samples)
 
 
 def estimate_host(parts: Parts) -> HostEstimate:

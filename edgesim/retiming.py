@@ -267,6 +267,6 @@ class _Recorded:
             )
         return dict(self._metrics[self.version])
 
-    def coverage(self) -> dict[str, list[str] | list[int]]:
+    def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""
         return self.ledger.coverage()

@@ -23,7 +23,7 @@ from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
 from edgesim.errors import InputError, Problem
 from edgesim.models._model import Model
 from edgesim.registry import builtin, in_room
-from edgesim.sections import Evaluate, ExecutionOptions, Section, Seed, Seeds, Stop, Training
+from edgesim.sections import CostOptions, Evaluate, ExecutionOptions, Section, Seed, Seeds, Stop, Training
 from edgesim.selection._selector import SelectionRule
 from edgesim.selection.uniform import Uniform
 from edgesim.submodels._submodel import SubmodelStrategy
@@ -54,6 +54,7 @@ class Scenario(Section):
     coordination: Annotated[CoordinationPolicy, in_room("coordination", "coordination")]
     aggregation: Annotated[Aggregator, in_room("aggregation", "aggregation")] | None = None
     training: Training = Training()
+    cost: CostOptions = CostOptions()
     evaluate: Evaluate = Evaluate()
     stop: Stop
     execution: ExecutionOptions = ExecutionOptions()

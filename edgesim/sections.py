@@ -193,6 +193,24 @@ class Stop(Section):
         return self
 
 
+class CostOptions(Section):
+    """What is charged for a visit (algorithms 1.3 and 1.5).
+
+    Attributes:
+        name: `analytic` works seconds out from operations and the profile's rate.
+        sparse_speedup: how much of the operations that an element mask leaves out is saved, 0 to 1. Dense
+            kernels save nothing.
+        charge_mask_bytes: whether the description of a sub-model is part of its download.
+        accounting: `exact` charges the values that are sent; `density` the whole model times the share that
+            a device was given, as FedGMR's simulator does.
+    """
+
+    name: Literal["analytic"] = "analytic"
+    sparse_speedup: Annotated[float, Field(ge=0, le=1)] = 0.0
+    charge_mask_bytes: bool = True
+    accounting: Literal["exact", "density"] = "exact"
+
+
 class ExecutionOptions(Section):
     """How training runs on this host. `auto` is decided by a rule from model and device, never by timing.
 

@@ -145,7 +145,7 @@ def _resized(
     def tried(sizes: tuple[KeptSize, ...]) -> tuple[UnitLayout, _Pass]:
         made = replace(layout, sizes=sizes)
         rate = sum(map(len, kept)) / layout.units
-        return made, _run(small_network(network, made, kept, rate), sample)
+        return made, _run(small_network(network, made, kept, [rate] * len(kept)), sample)
 
     found, small = tried(())
     while small.output is None:

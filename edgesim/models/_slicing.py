@@ -7,7 +7,7 @@ only decides which coordinates are gathered. Prefixes (HeteroFL, FjORD) are plai
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,7 +90,12 @@ def _as_slice(index: Units, device: str) -> slice | Tensor:
 
 
 def small_network(
-    network: nn.Module, layout: UnitLayout, kept: Sequence[Units], rate: float, scale: float = 1.0
+    network: nn.Module,
+    layout: UnitLayout,
+    kept: Sequence[Units],
+    rates: Sequence[float],
+    *,
+    scaler: bool = False,
 ) -> nn.Module:
     """The physically small network of a kept set of units, with the kept values.
 
@@ -98,8 +103,9 @@ def small_network(
         network: the full one.
         layout: of its units.
         kept: per group, the kept units.
-        rate: of kept units; group norms get as many groups as divide their channels evenly (algorithms 7b).
-        scale: what the outputs of the layers that make units are divided by in training.
+        rates: share of the units that was asked for, per group; a group norm gets as many groups as divide
+            its channels evenly (algorithms 7b).
+        scaler: whether the outputs of the layers that make units are divided by their rate in training.
     """
     slicer = make_slicer(layout, kept)
     small = copy.deepcopy(network)
@@ -114,7 +120,7 @@ def small_network(
                     else cut
                 )
                 setattr(module, name, fresh)
-        _adjust(module, rate)
+        _adjust(module, min(rates, default=1.0))
     for path, module in list(small.named_modules()):
         if is_attention(module) and any(
             f"{path}.{name}" in slicer.places for name, _ in module.named_parameters()
@@ -127,10 +133,23 @@ def small_network(
             layout.groups[size.group].size,
             len(kept[size.group]),
         )
-    if scale != 1:
-        for maker in (path for group in layout.groups for path in group.makers):
-            small.get_submodule(maker).register_forward_hook(_Scaler(scale))
+    if scaler:
+        for group, rate in zip(layout.groups, rates, strict=True):
+            _scale(small, group.makers, rate)
     return small
+
+
+def scaled_network(network: nn.Module, layers: Iterable[str], rate: float) -> nn.Module:
+    """A copy of the whole network, with the outputs of these layers divided by the rate in training."""
+    copied = copy.deepcopy(network)
+    _scale(copied, layers, rate)
+    return copied
+
+
+def _scale(network: nn.Module, layers: Iterable[str], rate: float) -> None:
+    if rate != 1:
+        for path in layers:
+            network.get_submodule(path).register_forward_hook(_Scaler(rate))
 
 
 @dataclass(frozen=True)

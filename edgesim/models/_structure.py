@@ -7,7 +7,7 @@ the data on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,9 @@ aten = torch.ops.aten
 
 FLOAT_BYTES = 4
 _SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
+
+Layers = frozenset[int]
+"""Indices of layers."""
 
 _NORMS = frozenset(
     (aten.native_batch_norm, aten.native_group_norm, aten.native_layer_norm, aten._batch_norm_no_update)
@@ -61,7 +64,7 @@ class Layer:
     macs: int
     input_elements: int
     output_elements: int
-    upstream: frozenset[int]
+    upstream: Layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,11 @@ class Product:
 
     macs: int
     elements: int
-    upstream: tuple[frozenset[int], ...]
+    upstream: tuple[Layers, ...]
+
+    def backward_sides(self, trained: Layers) -> int:
+        """How many of its operands need a gradient when these layers are trained."""
+        return sum(not trained.isdisjoint(side) for side in self.upstream)
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class ModelStructure:
     products: tuple[Product, ...]
     network: nn.Module = field(repr=False, compare=False)
     input_shape: tuple[int, ...]
-    _activation_bytes: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _activation_bytes: dict[Layers, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def parameters(self) -> int:
@@ -106,32 +113,48 @@ class ModelStructure:
         """Multiply-adds of one forward sample."""
         return sum(layer.macs for layer in self.layers) + sum(product.macs for product in self.products)
 
-    def backward_macs(self, first: int) -> int:
-        """Multiply-adds of one backward sample when layers from index `first` on are trained.
+    @cached_property
+    def all_layers(self) -> frozenset[int]:
+        """Indices of all layers."""
+        return self.layers_from(0)
+
+    def layers_from(self, first: int) -> frozenset[int]:
+        """Indices of the layers from index `first` on."""
+        return frozenset(range(first, len(self.layers)))
+
+    def backward_macs(self, trained: Layers) -> int:
+        """Multiply-adds of one backward sample when these layers are trained.
 
         A weight gradient for each trained layer; an input gradient where a trained layer lies upstream
         (algorithms 1.3).
         """
-        weights = sum(layer.macs for layer in self.layers[first:])
-        inputs = sum(layer.macs for layer in self.layers if reaches(layer.upstream, first))
-        sides = (p.macs for p in self.products for side in p.upstream if reaches(side, first))
-        return weights + inputs + sum(sides)
+        return sum(sum(self.layer_backward_macs(index, trained)) for index in range(len(self.layers))) + sum(
+            product.macs * product.backward_sides(trained) for product in self.products
+        )
 
-    def train_macs(self, first: int) -> int:
+    def layer_backward_macs(self, index: int, trained: Layers) -> tuple[int, int]:
+        """Multiply-adds of one backward sample in one layer: for its weights and for its input."""
+        layer = self.layers[index]
+        return (
+            layer.macs if index in trained else 0,
+            0 if trained.isdisjoint(layer.upstream) else layer.macs,
+        )
+
+    def train_macs(self, trained: Layers) -> int:
         """Multiply-adds of one training sample, forward and backward."""
-        return self.forward_macs + self.backward_macs(first)
+        return self.forward_macs + self.backward_macs(trained)
 
-    def trained_parameters(self, first: int) -> int:
-        """Parameter elements of the layers from index `first` on."""
-        return sum(layer.parameters for layer in self.layers[first:])
+    def trained_parameters(self, trained: Layers) -> int:
+        """Parameter elements of these layers."""
+        return sum(self.layers[index].parameters for index in trained)
 
-    def trained_statistics(self, first: int) -> int:
-        """Floating-point buffer elements of the layers from index `first` on."""
-        return sum(layer.statistics for layer in self.layers[first:])
+    def trained_statistics(self, trained: Layers) -> int:
+        """Floating-point buffer elements of these layers."""
+        return sum(self.layers[index].statistics for index in trained)
 
-    def trained_tensors(self, first: int) -> tuple[str, ...]:
-        """Names of the parameters of the layers from index `first` on."""
-        return tuple(name for layer in self.layers[first:] for name in layer.tensors)
+    def trained_tensors(self, trained: Layers) -> tuple[str, ...]:
+        """Names of the parameters of these layers, in forward order."""
+        return tuple(name for index in sorted(trained) for name in self.layers[index].tensors)
 
     @cached_property
     def units(self) -> UnitLayout:
@@ -147,19 +170,19 @@ class ModelStructure:
         """Bytes per sample of the widest layer's input and output, T of algorithms 1.4."""
         return FLOAT_BYTES * max(layer.input_elements + layer.output_elements for layer in self.layers)
 
-    def activation_bytes(self, first: int) -> int:
-        """A of algorithms 1.4: bytes per sample that training layers from index `first` on keeps.
+    def activation_bytes(self, trained: Layers) -> int:
+        """A of algorithms 1.4: bytes per sample that training these layers keeps.
 
         Measured with autograd's own saved-tensor hooks, as the difference between batches of three and two.
         """
-        if first not in self._activation_bytes:
-            self._activation_bytes[first] = self._saved_bytes(first, 3) - self._saved_bytes(first, 2)
-        return self._activation_bytes[first]
+        if trained not in self._activation_bytes:
+            self._activation_bytes[trained] = self._saved_bytes(trained, 3) - self._saved_bytes(trained, 2)
+        return self._activation_bytes[trained]
 
-    def _saved_bytes(self, first: int, batch: int) -> int:
-        trained = set(self.trained_tensors(first))
+    def _saved_bytes(self, trained: Layers, batch: int) -> int:
+        names = set(self.trained_tensors(trained))
         tensors = {
-            name: p.detach().clone().requires_grad_(name in trained)
+            name: p.detach().clone().requires_grad_(name in names)
             for name, p in self.network.named_parameters()
         }
         buffers = {name: b.detach().clone() for name, b in self.network.named_buffers()}
@@ -182,11 +205,6 @@ class ModelStructure:
         self.network.train(was_training)
         del output
         return sum(saved.values())
-
-
-def reaches(upstream: Iterable[int], first: int) -> bool:
-    """Whether a layer from index `first` on is among those upstream."""
-    return any(index >= first for index in upstream)
 
 
 def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStructure:

@@ -20,4 +20,4 @@ _ROUNDING = 1e-9  # ceil(64 x 0.3) is ceil(19.2), but 0.1 x 3 is a little more t
 def prefix_cut(layout: UnitLayout, rate: float) -> Cut:
     """The first ceil(units x rate) units of each group, at least one (7b); always the same object."""
     counts = [max(1, math.ceil(group.size * rate - _ROUNDING)) for group in layout.groups]
-    return Cut(tuple(np.arange(count) for count in counts), rate)
+    return Cut(tuple(np.arange(count) for count in counts), (rate,) * len(counts))

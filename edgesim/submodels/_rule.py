@@ -6,8 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from edgesim.submodels._submodel import Submodel
 
     Tensors = Mapping[str, Tensor]
     Forward = Callable[[Tensors, Tensor], Tensor]
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
 PRESENT = "present"
 """Name of the aux tensor [classes] that is 1 for each class that the device has samples of, else 0."""
 
+MASK = "mask/"
+"""Before the name of a parameter: the aux tensor in its shape that is 1 where it is held, else 0."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -25,11 +33,30 @@ class Rule:
     Claims:
         masks_classes: the rule reads `aux[PRESENT]`, and output rows of absent classes are not merged.
 
-    All three functions are pure, hold no branch on a tensor and give shapes that depend on shapes alone: they
-    are traced once and replayed. `aux` holds the tensors of one visit (a mask, an anchor) by name.
+    `view`, `loss` and `project` are pure, hold no branch on a tensor and give shapes that depend on shapes
+    alone: they are traced once and replayed. `aux` holds the tensors of one visit (a mask, an anchor) by
+    name, and those that are drawn for each of its batches.
     """
 
     masks_classes: ClassVar[bool] = False
+
+    def aux(self, submodel: Submodel, params: Tensors) -> dict[str, Tensor]:  # noqa: ARG002
+        """The tensors of one visit that the other functions read, besides `PRESENT`.
+
+        Args:
+            submodel: of the visit.
+            params: what is trained of it, for shapes, type and device.
+        """
+        return {}
+
+    def draws(
+        self,
+        submodel: Submodel,  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        generator: np.random.Generator,  # noqa: ARG002
+    ) -> dict[str, NDArray[np.float64]]:
+        """Numbers that change from batch to batch, [steps] each; in `aux` they are tensors without axes."""
+        return {}
 
     def view(self, params: Tensors, aux: Tensors) -> Tensors:  # noqa: ARG002  (a mask method reads aux)
         """The tensors that the network runs with, from those that are trained."""
@@ -71,3 +98,28 @@ class PresentClasses(Rule):
     ) -> Tensor:
         """Weighted loss of the masked logits."""
         return criterion(forward(tensors, x) * aux[PRESENT], y, weight)
+
+
+@dataclass(frozen=True)
+class Masked(Rule):
+    """The network runs with the held coordinates alone (algorithms 1.2, 3.4, 3.7).
+
+    The gradient outside the mask is exactly 0, and as a visit starts from values that are 0 there, they stay
+    0 under momentum and weight decay.
+    """
+
+    def aux(self, submodel: Submodel, params: Tensors) -> dict[str, Tensor]:
+        """The masks in the type of the parameters; none where everything is held."""
+        import torch
+
+        if submodel.mask is None:
+            return {}
+        return {
+            MASK + name: torch.from_numpy(mask).to(params[name].device, params[name].dtype)
+            for name, mask in submodel.mask.tensors.items()
+            if name in params
+        }
+
+    def view(self, params: Tensors, aux: Tensors) -> Tensors:
+        """What is held."""
+        return {name: p * aux[MASK + name] if MASK + name in aux else p for name, p in params.items()}

@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.errors import InputError, Problem
 from edgesim.registry import component
+from edgesim.rng import Streams
 from edgesim.submodels._rule import Rule
 from edgesim.yaml_source import PositiveSeconds
 
@@ -27,11 +29,11 @@ class Cut:
 
     Attributes:
         kept: per unit group, the numbers of the kept units, ascending.
-        rate: share of the units that is kept.
+        rates: per unit group, the share of its units that was asked for.
     """
 
     kept: tuple[NDArray[np.int64], ...]
-    rate: float
+    rates: tuple[float, ...]
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -39,25 +41,65 @@ class Cut:
         return tuple(len(units) for units in self.kept)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """The single coordinates that a device holds; one object for each set, as with a cut.
+
+    How many there are is known at once, which of them only when somebody trains: a timeline needs no more
+    than the first.
+
+    Attributes:
+        density: share of the coordinates that was asked for.
+        kept: per masked tensor, the number of held coordinates; tensors that are absent are held whole.
+        make: gives the masks, boolean arrays in the shape of their tensors.
+        thresholds: per tensor, what the size of a weight must reach to stay active (FIARSE); empty elsewhere.
+    """
+
+    density: float
+    kept: Mapping[str, int]
+    make: Callable[[], Mapping[str, NDArray[np.bool_]]] = field(repr=False)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, NDArray[np.bool_]]:
+        """The masks; made once."""
+        return self.make()
+
+
+@dataclass(frozen=True, eq=False)
 class Submodel:
     """The part of the model that one visit works on.
 
     Attributes:
         label: for people and tables, such as `fedpmt depth 2`.
         capacity: the capacity on the strategy's ladder that it was made for.
-        first_layer: index of the first trained layer; all layers are held and run forward.
+        layers: indices of the trained layers; all layers are held and run forward.
         mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
         cut: the units that are held; null for all of them.
-        scale: what hidden activations are divided by in training.
+        mask: the coordinates that are held; null for all of them.
+        scaler: whether hidden activations are divided by the held share in training.
+        share: of the model that is held, where a scenario charges for that and not for what is really sent;
+            null for the share of the trained parameters.
+        name: of what is held: equal names are the same part of one version, so that a multicast sends it
+            once; null for the label.
     """
 
     label: str
     capacity: float
-    first_layer: int
+    layers: frozenset[int]
     mask_bytes: int = 0
     cut: Cut | None = None
-    scale: float = 1.0
+    mask: Mask | None = None
+    scaler: bool = False
+    share: float | None = None
+    name: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name of what is held."""
+        if self.cut is None and self.mask is None:
+            return "weights"
+        return self.label if self.name is None else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +111,26 @@ class Context:
         visit: the how-manieth visit of this device.
         version: version of the model.
         capacity: the capacity that the device was given; null where the strategy has none to give.
+        place: the how-manieth of the visits that leave together.
+        together: how many leave together.
+        streams: of the seed of learning; null where the visit is only charged for, so that it does not matter
+            which units or coordinates it gets.
+        memory: what the strategy's `remember` gave.
     """
 
     device: int
     visit: int
     version: int
     capacity: float | None
+    place: int = 0
+    together: int = 1
+    streams: Streams | None = None
+    memory: Any = None
+
+
+def expected(capacity: float, together: int = 1) -> Context:
+    """The context of a visit that is only charged for."""
+    return Context(device=0, visit=0, version=0, capacity=capacity, together=together)
 
 
 @component
@@ -99,6 +155,9 @@ class SubmodelStrategy:
         partial: a device may train less than the whole model.
         disjoint: the sub-models of one round are parts of which no two train the same coordinate.
         exact_coverage: over its visits each device trains all coordinates equally often.
+        nested: of one version, the sub-model of a smaller capacity is a part of that of a larger one.
+        remembers: it keeps something from version to version (see `remember`).
+        scalar: its capacity is one number that may grow during a run.
 
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
@@ -110,6 +169,9 @@ class SubmodelStrategy:
     partial: ClassVar[bool] = True
     disjoint: ClassVar[bool] = False
     exact_coverage: ClassVar[bool] = False
+    nested: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
+    scalar: ClassVar[bool] = False
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
 
@@ -117,6 +179,11 @@ class SubmodelStrategy:
     def rule(self) -> Rule:
         """What the method changes in a local step."""
         return Rule()
+
+    @property
+    def constant(self) -> bool:
+        """Whether the sub-model depends on nothing but the capacity."""
+        return False
 
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:
         """The capacities that a device may be given, ascending; one alone where nothing can be chosen."""
@@ -130,6 +197,68 @@ class SubmodelStrategy:
         """Seconds that a fitted visit may take; null for the default (see `Fit`)."""
         return None
 
+    def remember(
+        self,
+        weights: Mapping[str, Any],  # noqa: ARG002
+        structure: ModelStructure,  # noqa: ARG002
+        before: Any,  # noqa: ARG002
+        version: int,  # noqa: ARG002
+    ) -> Any:
+        """What is kept for the visits of a version, from what was kept before; frozen. Asked for once each.
+
+        Args:
+            weights: of this version; empty where nothing is trained.
+            structure: of the model.
+            before: what the last call gave; null at first.
+            version: of the model, from 0.
+        """
+        return None
+
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:
-        """The sub-model of one visit."""
+        """The sub-model of one visit; weights are empty where only its cost is asked for."""
         raise NotImplementedError
+
+
+@component
+class ScalarStrategy(SubmodelStrategy):
+    """A method whose capacity is one number: a width, a density, a depth.
+
+    A subclass names the field that fixes it in `number`, and checks it in `capacity_of` unless it is a share.
+
+    Attributes:
+        fit: how the number is fitted per device where neither the method nor the fleet gives it.
+    """
+
+    scalar: ClassVar[bool] = True
+    number: ClassVar[str]
+
+    fit: Fit | None = None
+
+    def __post_init__(self) -> None:
+        if self.fixed_capacity() is not None and self.fit is not None:
+            raise ValueError(f"give {self.number} or fit, not both: a fixed {self.number} is not fitted")
+
+    def fixed_capacity(self) -> float | None:
+        """The number, where the scenario gives it."""
+        given: float | None = getattr(self, self.number)
+        return None if given is None else float(given)
+
+    def fit_target_s(self) -> float | None:
+        """Target of the fit, where the scenario gives one."""
+        return None if self.fit is None else self.fit.target
+
+    def ladder(self, structure: ModelStructure) -> tuple[float, ...]:  # noqa: ARG002
+        """The five rates of HeteroFL, ascending; other methods have their own."""
+        return (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+
+    def share_of(self, context: Context) -> float:
+        """The device's capacity as a share of the model.
+
+        Raises:
+            InputError: it is not above 0 and at most 1.
+        """
+        share = context.capacity
+        if share is None or not 0 < share <= 1:
+            message = f"must be above 0 and at most 1, got {share}"
+            raise InputError(Problem(message, f"submodel.{self.number}"))
+        return share

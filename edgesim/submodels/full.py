@@ -18,6 +18,11 @@ class Full(SubmodelStrategy):
 
     partial: ClassVar[bool] = False
 
+    @property
+    def constant(self) -> bool:
+        """There is one sub-model."""
+        return True
+
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:  # noqa: ARG002
         """There is one capacity."""
         return (1.0,)
@@ -28,4 +33,4 @@ class Full(SubmodelStrategy):
 
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:  # noqa: ARG002
         """The whole model."""
-        return Submodel(label="full", capacity=1.0, first_layer=0)
+        return Submodel(label="full", capacity=1.0, layers=structure.all_layers)

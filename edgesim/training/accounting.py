@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgesim.learner import Operator, Part, Workload
-from edgesim.models._structure import FLOAT_BYTES, ModelStructure, reaches
+from edgesim.models._structure import FLOAT_BYTES, Layers, ModelStructure
 from edgesim.submodels._submodel import Submodel
 from edgesim.training.optimizer import Optimizer
 
@@ -45,36 +43,114 @@ class LocalWork:
         return whole * samples + rest * self.batch(samples)
 
 
-def memory_bytes(structure: ModelStructure, submodel: Submodel, batch: int, optimizer: Optimizer) -> int:
-    """Peak memory of training, algorithms 1.4."""
-    first = submodel.first_layer
-    held = FLOAT_BYTES * structure.parameters
-    trained = FLOAT_BYTES * (1 + optimizer.states) * structure.trained_parameters(first)
-    return held + trained + batch * (structure.activation_bytes(first) + structure.transient_bytes)
+@dataclass(frozen=True)
+class Charging:
+    """What is charged for a visit (algorithms 1.3 and 1.5).
+
+    Attributes:
+        sparse_speedup: how much of the time that an element mask saves in theory it saves in fact, 0 to 1.
+        mask_bytes: whether the description of a sub-model is charged.
+        by_share: whether bytes are those of the whole model times the held share, as FedGMR's simulator
+            charges them, and not what is really sent.
+    """
+
+    sparse_speedup: float = 0.0
+    mask_bytes: bool = True
+    by_share: bool = False
 
 
-def operators(structure: ModelStructure, first: int, batch: int) -> tuple[Operator, ...]:
+@dataclass(frozen=True)
+class Size:
+    """Elements of what a device holds and trains.
+
+    Attributes:
+        held: parameters that are held.
+        trained: parameters that are trained.
+        statistics: elements of norm statistics that are held.
+        trained_statistics: those of trained layers.
+        active: per layer, the share of the parameters that is held.
+    """
+
+    held: int
+    trained: int
+    statistics: int
+    trained_statistics: int
+    active: tuple[float, ...]
+
+
+def size_of(structure: ModelStructure, submodel: Submodel) -> Size:
+    """Count a sub-model of a structure that is already cut to it."""
+    kept = {} if submodel.mask is None else submodel.mask.kept
+    whole = {name: p.numel() for name, p in structure.network.named_parameters()} if kept else {}
+    held = [
+        layer.parameters - sum(whole[name] - kept[name] for name in layer.tensors if name in kept)
+        for layer in structure.layers
+    ]
+    return Size(
+        held=sum(held),
+        trained=sum(held[index] for index in submodel.layers),
+        statistics=structure.trained_statistics(structure.all_layers),
+        trained_statistics=structure.trained_statistics(submodel.layers),
+        active=tuple(
+            own / max(1, layer.parameters) for own, layer in zip(held, structure.layers, strict=True)
+        ),
+    )
+
+
+def memory_bytes(
+    structure: ModelStructure, submodel: Submodel, size: Size, batch: int, optimizer: Optimizer
+) -> int:
+    """Peak memory of training, algorithms 1.4; an element mask leaves the activations as they are."""
+    held = FLOAT_BYTES * size.held
+    trained = FLOAT_BYTES * (1 + optimizer.states) * size.trained
+    activations = structure.activation_bytes(submodel.layers) + structure.transient_bytes
+    return held + trained + batch * activations
+
+
+def operators(
+    structure: ModelStructure, trained: Layers, batch: int, speed: Sequence[float]
+) -> tuple[Operator, ...]:
     """Floating-point operations and bytes of one full training step by operator class.
 
     Bytes are those of each operator's operands and result, read or written once.
+
+    Args:
+        structure: of what the device holds.
+        trained: indices of the trained layers.
+        batch: samples of the step.
+        speed: per layer, the share of its operations that is carried out.
     """
     flops: dict[str, int] = {}
     moved: dict[str, int] = {}
 
-    def count(kind: str, macs: int, elements: int, times: int) -> None:
+    def count(kind: str, macs: float, elements: int, times: int) -> None:
         if times:
-            flops[kind] = flops.get(kind, 0) + times * 2 * batch * macs
+            flops[kind] = flops.get(kind, 0) + round(times * 2 * batch * macs)
             moved[kind] = moved.get(kind, 0) + times * FLOAT_BYTES * elements
 
     for index, layer in enumerate(structure.layers):
         elements = batch * (layer.input_elements + layer.output_elements) + layer.parameters
-        count(layer.kind, layer.macs, elements, 1)
-        count(f"{layer.kind}_weight", layer.macs, elements, index >= first)
-        count(f"{layer.kind}_input", layer.macs, elements, reaches(layer.upstream, first))
+        macs = layer.macs * speed[index]
+        count(layer.kind, macs, elements, 1)
+        count(f"{layer.kind}_weight", macs, elements, index in trained)
+        count(f"{layer.kind}_input", macs, elements, not trained.isdisjoint(layer.upstream))
     for product in structure.products:
-        sides = sum(reaches(side, first) for side in product.upstream)
-        count("product", product.macs, batch * product.elements, 1 + sides)
+        count("product", product.macs, batch * product.elements, 1 + product.backward_sides(trained))
     return tuple(Operator(kind, flops[kind], moved[kind]) for kind in flops)
+
+
+def sample_flops(structure: ModelStructure, trained: Layers, speed: Sequence[float]) -> tuple[int, int]:
+    """Floating-point operations of one sample, forward and backward."""
+    forward = sum(product.macs for product in structure.products)
+    backward = sum(product.macs * product.backward_sides(trained) for product in structure.products)
+    masked = [
+        (layer.macs * share, sum(structure.layer_backward_macs(index, trained)) * share)
+        for index, (layer, share) in enumerate(zip(structure.layers, speed, strict=True))
+    ]
+    return (
+        round(2 * (forward + sum(own for own, _ in masked))),
+        round(2 * (backward + sum(own for _, own in masked))),
+    )
 
 
 def workload(
@@ -83,9 +159,13 @@ def workload(
     samples: int,
     work: LocalWork,
     optimizer: Optimizer,
-    parameters: int,
+    whole: ModelStructure,
+    charging: Charging | None = None,
 ) -> Workload:
     """The workload of one visit; the statistics of norms travel with the parameters of their layer.
+
+    Its download is one part, to be split by whoever knows what other devices get, and a part for the
+    description of the sub-model.
 
     Args:
         structure: of what the device holds.
@@ -93,47 +173,47 @@ def workload(
         samples: of the device.
         work: epochs or steps, and batch size.
         optimizer: for its state.
-        parameters: of the whole model, for the density.
+        whole: structure of the whole model.
+        charging: what is charged; exact bytes and dense seconds if absent.
     """
-    first = submodel.first_layer
-    processed = work.processed(samples)
-    batch = work.batch(samples)
-    trained = structure.trained_parameters(first)
-    down = FLOAT_BYTES * (structure.parameters + structure.trained_statistics(0))
-    identity = f"{[(layer.name, layer.parameters) for layer in structure.layers]} {first} {batch} {optimizer}"
-    shape = hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()
-    whole = submodel.cut is None
-    parts = [Part("weights" if whole else submodel.label, down)]
-    if submodel.mask_bytes:
+    charging = charging or Charging()
+    processed, batch = work.processed(samples), work.batch(samples)
+    size = size_of(structure, submodel)
+    speed = [1 - charging.sparse_speedup * (1 - share) for share in size.active]
+    forward, backward = sample_flops(structure, submodel.layers, speed)
+    down, up = _bytes(size, submodel, whole, charging)
+    parts = [Part(submodel.key, down)]
+    if submodel.mask_bytes and charging.mask_bytes:
         parts.append(Part(f"mask of {submodel.label}", submodel.mask_bytes))
     return Workload(
-        shape=shape,
-        forward_flops=2 * structure.forward_macs * processed,
-        backward_flops=2 * structure.backward_macs(first) * processed,
-        operators=operators(structure, first, batch),
+        shape=_shape(structure, submodel, batch, optimizer),
+        forward_flops=forward * processed,
+        backward_flops=backward * processed,
+        operators=operators(structure, submodel.layers, batch, speed),
         parts_down=tuple(parts),
-        bytes_up=FLOAT_BYTES * (trained + structure.trained_statistics(first)),
-        memory_bytes=memory_bytes(structure, submodel, batch, optimizer),
+        bytes_up=up,
+        memory_bytes=memory_bytes(structure, submodel, size, batch, optimizer),
         samples=processed,
         steps=work.steps_of(samples),
         submodel=submodel.label,
-        density=trained / parameters,
+        density=size.trained / whole.parameters,
+        kept=size.held / whole.parameters,
     )
 
 
-def covered_parameters(structure: ModelStructure, submodels: Iterable[Submodel]) -> int:
-    """How many of the whole model's parameters at least one of these sub-models trains."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in structure.network.named_parameters()}
-    covered = {name: np.zeros(shape, dtype=bool) for name, shape in shapes.items()}
-    for submodel in submodels:
-        held = None if submodel.cut is None else structure.units.kept(submodel.cut.kept)
-        for name in structure.trained_tensors(submodel.first_layer):
-            index = () if held is None else structure.units.index(name, held)
-            rows = [np.arange(size) for size in shapes[name]]
-            rows = (
-                [row if kept is None else kept for row, kept in zip(rows, index, strict=True)]
-                if index
-                else rows
-            )
-            covered[name][np.ix_(*rows)] = True
-    return sum(int(mask.sum()) for mask in covered.values())
+def _bytes(size: Size, submodel: Submodel, whole: ModelStructure, charging: Charging) -> tuple[int, int]:
+    """Bytes of download and upload, the description of the sub-model aside."""
+    if charging.by_share:
+        full = FLOAT_BYTES * (whole.parameters + whole.trained_statistics(whole.all_layers))
+        up = submodel.share if submodel.share is not None else size.trained / whole.parameters
+        down = submodel.share if submodel.share is not None else size.held / whole.parameters
+        return round(full * down), round(full * up)
+    return FLOAT_BYTES * (size.held + size.statistics), FLOAT_BYTES * (size.trained + size.trained_statistics)
+
+
+def _shape(structure: ModelStructure, submodel: Submodel, batch: int, optimizer: Optimizer) -> str:
+    trained = submodel.layers
+    # A suffix is named by its first layer, so that what was measured under that name stays valid.
+    named = min(trained) if trained == structure.layers_from(min(trained, default=0)) else sorted(trained)
+    identity = f"{[(layer.name, layer.parameters) for layer in structure.layers]} {named} {batch} {optimizer}"
+    return hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()

@@ -72,6 +72,7 @@ class Job:
         batches: per step, positions in `samples`.
         lr: learning rate of the visit.
         noise: stream name parts of the visit, for random operators.
+        draws: what the rule reads besides `aux`, [steps] each: a number for each batch.
     """
 
     network: nn.Module
@@ -83,6 +84,7 @@ class Job:
     batches: Sequence[Positions]
     lr: float
     noise: tuple[int, ...]
+    draws: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class Trainer:
         params = self._copies(job, job.params, None)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
         buffers = list(job.buffers.values())
-        aux = self._aux(job)
+        aux = {**job.aux, **self._anchors(job.params)}
         losses = []
         features: Sequence[Tensor] | None = None
         for step, positions in enumerate(job.batches):
@@ -168,6 +170,7 @@ class Trainer:
                 *job.frozen.values(),
                 *buffers,
                 *aux.values(),
+                *(self._numbers(drawn[step]) for drawn in job.draws.values()),
                 *self._batch(job, features, index),
                 self.samples.y[torch.from_numpy(job.samples[index])],
                 weight,
@@ -233,6 +236,7 @@ class Trainer:
             loss, *fresh = plan.step(
                 *(value[:count] for group in (params.values(), states, frozen.values()) for value in group),
                 *(value[:count] for group in (buffers.values(), aux.values()) for value in group),
+                *(self._numbers([job.draws[name][step] for job in active]) for name in jobs[0].draws),
                 *self._stacked_batch(active, features, index),
                 self.samples.y[_places(active, index)],
                 weight,
@@ -279,12 +283,17 @@ class Trainer:
             if self.execution.channels_last and clients is None and x.dim() == 4:
                 x = _with_channels_last(x)
             y = self.samples.y.new_empty(width)
-            example = Example(job.params, job.frozen, job.buffers, self._aux(job), x, y)
+            example = Example(job.params, job.frozen, job.buffers, self._all_aux(job), x, y)
             self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
         return self._plans[key]
 
-    def _aux(self, job: Job) -> dict[str, Tensor]:
-        return {**job.aux, **self._anchors(job.params)}
+    def _all_aux(self, job: Job) -> dict[str, Tensor]:
+        """What a plan reads as aux, in its order: of the visit, then what is drawn per batch."""
+        drawn = {name: self._numbers(0.0) for name in job.draws}
+        return {**job.aux, **self._anchors(job.params), **drawn}
+
+    def _numbers(self, values: float | Sequence[float]) -> Tensor:
+        return torch.as_tensor(values, dtype=self.samples.x.dtype, device=self.execution.device)
 
     def _anchors(self, params: Tensors) -> dict[str, Tensor]:
         return {ANCHOR + name: p for name, p in params.items()} if self.objective.proximal else {}
@@ -331,7 +340,7 @@ class Trainer:
 
 def _shape(job: Job) -> tuple[object, ...]:
     """What jobs must share to run by the same plan; a network stands for its shapes and lives as long."""
-    return id(job.network), tuple(job.params), tuple(job.frozen)
+    return id(job.network), tuple(job.params), tuple(job.frozen), tuple(job.aux)
 
 
 def _places(jobs: Sequence[Job], index: Positions) -> Tensor:

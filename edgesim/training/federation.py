@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,9 +24,11 @@ from torch import Tensor
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._server_optimizer import Moments
 from edgesim.learner import Aggregation, Order, Workload
+from edgesim.models._slicing import Slicer, make_slicer
+from edgesim.models._structure import Layers
 from edgesim.rng import Streams
-from edgesim.submodels._rule import PRESENT
-from edgesim.submodels._submodel import Cut, Submodel
+from edgesim.submodels._rule import PRESENT, Rule
+from edgesim.submodels._submodel import Cut, Mask, Submodel
 from edgesim.training.batches import draw_batches
 from edgesim.training.cohorts import Job, Trained, Trainer
 from edgesim.training.evaluate import Evaluator
@@ -33,6 +36,8 @@ from edgesim.training.ledger import Assignment, Ledger
 from edgesim.training.part import Part, make_part
 
 Tensors = Mapping[str, Tensor]
+
+_WHOLE = Slicer({})
 
 
 @dataclass
@@ -62,7 +67,8 @@ class Federation:
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
-    _parts: dict[tuple[Cut | None, int], Part] = field(default_factory=dict)
+    _parts: dict[tuple[int, Layers], Part] = field(default_factory=dict)
+    _slicers: WeakKeyDictionary[Cut, Slicer] = field(default_factory=WeakKeyDictionary)
     _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
     _losses: dict[int, float] = field(default_factory=dict)
@@ -70,10 +76,10 @@ class Federation:
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order, and remember the version that it starts from."""
+        taken = self.ledger.take(orders, self.weights)
         for order in orders:
-            self.ledger.take(order, self.weights)
             self._bases[order.dispatch] = self.weights
-        return [self.ledger.open[order.dispatch].workload for order in orders]
+        return taken
 
     @torch.inference_mode()
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:
@@ -90,18 +96,25 @@ class Federation:
         return self.ledger.aggregate(dispatches, staleness, time_s)
 
     def _job(self, assignment: Assignment) -> Job:
-        order = assignment.order
+        order, submodel = assignment.order, assignment.submodel
         base = self._bases[order.dispatch]
-        part = self._part(assignment.submodel)
+        part, slicer = self._part(submodel), self._slicer(submodel.cut)
+        params = _masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
         samples = self.shards[order.device]
+        batches = draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work)
+        drawn = self.streams.generator("rule", order.device, order.visit)
+        aux = self._rule.aux(submodel, params)
+        if self._rule.masks_classes:
+            aux[PRESENT] = self._present_classes(order.device)
         return Job(
             network=part.network,
-            params=part.take(part.trained, base),
-            frozen=part.take(part.frozen, base),
-            buffers=part.take(part.buffers, base),
-            aux={PRESENT: self._present_classes(order.device)} if self._masks_classes else {},
+            params=params,
+            frozen={name: slicer.take(name, base[name]) for name in part.frozen},
+            buffers={name: slicer.take(name, base[name]) for name in part.buffers},
+            aux=aux,
+            draws=self._rule.draws(submodel, len(batches), drawn),
             samples=samples,
-            batches=draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work),
+            batches=batches,
             lr=self.learning_rate(order.version),
             noise=(order.device, order.visit),
         )
@@ -115,18 +128,30 @@ class Federation:
             yield self._update(assignment, age, job, result)
 
     def _update(self, assignment: Assignment, staleness: int, job: Job, result: Trained) -> Update:
-        device = assignment.order.device
-        part = self._part(assignment.submodel)
-        statistics = part.statistics(result.buffers)
+        device, submodel = assignment.order.device, assignment.submodel
+        statistics = self._part(submodel).statistics(result.buffers)
         return Update(
             values={**result.params, **statistics},
             weight=self.aggregator.client_weight(int(self.ledger.samples[device])),
-            masks=self._class_rows(device, result.params) if self._masks_classes else {},
-            places=part.places,
+            masks=self._masks(assignment, result.params),
+            places=self._slicer(submodel.cut).places,
             statistics=frozenset(statistics),
             staleness=staleness,
             base=job.params if self.aggregator.needs_base else {},
         )
+
+    def _masks(self, assignment: Assignment, params: Tensors) -> dict[str, Tensor]:
+        """Where the values of an update were trained."""
+        if self._rule.masks_classes:
+            return self._class_rows(assignment.order.device, params)
+        mask = assignment.submodel.mask
+        if mask is None:
+            return {}
+        return {
+            name: torch.from_numpy(held).to(params[name].device)
+            for name, held in mask.tensors.items()
+            if name in params
+        }
 
     def _all_latest(
         self, assignments: Sequence[Assignment], arrived: Iterator[Update], version: int
@@ -142,15 +167,24 @@ class Federation:
             yield replace(update, staleness=version - order.version)
 
     @property
-    def _masks_classes(self) -> bool:
-        return self.ledger.strategy.rule.masks_classes
+    def _rule(self) -> Rule:
+        return self.trainer.objective.rule
 
     def _part(self, submodel: Submodel) -> Part:
-        key = (submodel.cut, submodel.first_layer)
+        held = self.ledger.structure_of(submodel)  # which the ledger keeps, so that its id stays its own
+        key = (id(held), submodel.layers)
         if key not in self._parts:
-            held = self.ledger.structure_of(submodel)
-            self._parts[key] = make_part(self.ledger.structure, held, submodel, self.trainer.execution.device)
+            self._parts[key] = make_part(held, submodel.layers)
         return self._parts[key]
+
+    def _slicer(self, cut: Cut | None) -> Slicer:
+        """Where the tensors of a cut lie in the whole model's; forgotten with the cut."""
+        if cut is None:
+            return _WHOLE
+        if cut not in self._slicers:
+            units = self.ledger.structure.units
+            self._slicers[cut] = make_slicer(units, cut.kept, self.trainer.execution.device)
+        return self._slicers[cut]
 
     def _present_classes(self, device: int) -> Tensor:
         """1 for each class that the device has samples of, else 0, [classes]."""
@@ -194,6 +228,16 @@ class Federation:
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
 
-    def coverage(self) -> dict[str, list[str] | list[int]]:
+    def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""
         return self.ledger.coverage()
+
+
+def _masked(params: Tensors, mask: Mask | None) -> Tensors:
+    """What a device gets of these values: zeros where it holds nothing."""
+    if mask is None:
+        return params
+    return {
+        name: p * torch.from_numpy(mask.tensors[name]).to(p.device) if name in mask.tensors else p
+        for name, p in params.items()
+    }

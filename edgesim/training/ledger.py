@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from edgesim.learner import Aggregation, Order, Workload
-from edgesim.models._slicing import small_network
+from edgesim.learner import Aggregation, Order, Part, Workload
+from edgesim.models._slicing import scaled_network, small_network
 from edgesim.models._structure import ModelStructure, read_structure
-from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
-from edgesim.training.accounting import LocalWork, covered_parameters, workload
+from edgesim.rng import Streams
+from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy, expected
+from edgesim.training.accounting import Charging, LocalWork, workload
+from edgesim.training.coverage import Coverage
 from edgesim.training.optimizer import Optimizer
 
 
-@dataclass(frozen=True)
-class Assignment:
+class Assignment(NamedTuple):
     """An order with what was decided for it."""
 
     order: Order
@@ -36,8 +40,13 @@ class Ledger:
         optimizer: for its state's memory.
         samples: samples of each device, [devices].
         capacity: capacity of each device, [devices].
+        streams: of the seed of learning.
+        charging: what is charged for a visit.
         keep_latest: whether an aggregation merges the latest update of every device that has reported so far,
             those of earlier aggregations too.
+        incremental: whether the download of nested sub-models is split into what each adds to the next
+            smaller one, for a server that sends each part once (IMS of FedGMR; algorithms 3.7 (2)).
+        together: visits that leave together where only their costs are asked for.
     """
 
     structure: ModelStructure
@@ -46,66 +55,147 @@ class Ledger:
     optimizer: Optimizer
     samples: NDArray[np.int64]
     capacity: NDArray[np.float64]
+    streams: Streams = field(default_factory=lambda: Streams(0))
+    charging: Charging = field(default_factory=Charging)
     keep_latest: bool = False
+    incremental: bool = False
+    together: int = 1
     open: dict[int, Assignment] = field(default_factory=dict)
     _latest: dict[int, Submodel] = field(default_factory=dict)
     _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
-    _workloads: dict[tuple[Submodel, int], Workload] = field(default_factory=dict)
+    _expected: dict[float, Submodel] = field(default_factory=dict)
+    _workloads: WeakKeyDictionary[Submodel, dict[int, Workload]] = field(default_factory=WeakKeyDictionary)
     _covered: dict[frozenset[Submodel], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        layers = len(self.structure.layers)
-        self._times_trained = np.zeros(layers, dtype=np.int64)
-        self._deepest = np.full(len(self.samples), layers, dtype=np.int32)
+        self._coverage = Coverage(self.structure)
+        self._constant = self.strategy.constant
+        self._known: dict[int, tuple[Submodel, Workload]] = {}
+        self._memory: tuple[int, Any] = (-1, None)
+        self._masks: dict[int, Mask] = {}
 
     def fresh(self) -> Ledger:
         """The same books with nothing written in them."""
-        return replace(self, open={}, _latest={})
+        return replace(self, open={}, _latest={}, capacity=self.capacity.copy())
+
+    def expected(self, capacity: float) -> Submodel:
+        """The sub-model of a capacity where only its cost is asked for; always the same object."""
+        if capacity not in self._expected:
+            context = expected(capacity, self.together)
+            self._expected[capacity] = self.strategy.assign({}, self.structure, context)
+        return self._expected[capacity]
 
     def structure_of(self, submodel: Submodel) -> ModelStructure:
         """Structure of what a device holds, with its physically small network; made once per widths."""
-        cut = submodel.cut
-        if cut is None:
+        cut, mask = submodel.cut, submodel.mask
+        key: tuple[object, ...]
+        if cut is not None:
+            key = (cut.widths, cut.rates, submodel.scaler)
+        elif mask is not None and submodel.scaler:
+            key = (mask.density,)
+        else:
             return self.structure
-        key = (cut.widths, cut.rate, submodel.scale)
         if key not in self._structures:
-            whole = self.structure
-            small = small_network(whole.network, whole.units, cut.kept, cut.rate, submodel.scale)
-            self._structures[key] = read_structure(small, whole.input_shape)
+            self._structures[key] = read_structure(self._network_of(submodel), self.structure.input_shape)
         return self._structures[key]
+
+    def _network_of(self, submodel: Submodel) -> nn.Module:
+        whole, cut, mask = self.structure, submodel.cut, submodel.mask
+        if cut is not None:
+            return small_network(whole.network, whole.units, cut.kept, cut.rates, scaler=submodel.scaler)
+        assert mask is not None
+        return scaled_network(whole.network, [layer.name for layer in whole.layers[:-1]], mask.density)
 
     def workload_of(self, submodel: Submodel, samples: int) -> Workload:
         """The workload of a sub-model on a device with so many samples; worked out once."""
-        key = (submodel, samples)
-        if key not in self._workloads:
+        known = self._workloads.setdefault(submodel, {})
+        if samples not in known:
             held = self.structure_of(submodel)
-            self._workloads[key] = workload(
-                held, submodel, samples, self.work, self.optimizer, self.structure.parameters
+            known[samples] = workload(
+                held, submodel, samples, self.work, self.optimizer, self.structure, self.charging
             )
-        return self._workloads[key]
+        return known[samples]
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order."""
-        return [self.take(order, {}).workload for order in orders]
+        return self.take(orders, {})
 
-    def take(self, order: Order, weights: Mapping[str, object]) -> Assignment:
-        """Fix and remember one order's sub-model and workload."""
-        context = Context(order.device, order.visit, order.version, float(self.capacity[order.device]))
-        submodel = self.strategy.assign(weights, self.structure, context)
-        charged = self.workload_of(submodel, int(self.samples[order.device]))
-        self.open[order.dispatch] = Assignment(order, submodel, charged)
-        return self.open[order.dispatch]
+    def take(self, orders: Sequence[Order], weights: Mapping[str, object]) -> list[Workload]:
+        """Fix and remember the sub-model and workload of each order."""
+        taken = []
+        for place, order in enumerate(orders):
+            pair = self._known.get(order.device)
+            if pair is None:
+                pair = self._decide(order, weights, place, len(orders))
+            self.open[order.dispatch] = Assignment(order, *pair)
+            taken.append(pair[1])
+        return taken
+
+    def _decide(
+        self, order: Order, weights: Mapping[str, object], place: int, together: int
+    ) -> tuple[Submodel, Workload]:
+        device = order.device
+        capacity = float(self.capacity[device])
+        context = Context(
+            device,
+            order.visit,
+            order.version,
+            capacity,
+            place,
+            together,
+            self.streams,
+            self._remembered(order.version, weights),
+        )
+        submodel = self.expected(capacity) if self._constant else self._assigned(weights, context)
+        charged = self.workload_of(submodel, int(self.samples[device]))
+        if submodel.mask is not None:
+            charged = self._described(device, submodel.mask, charged)
+        if self.incremental and self.strategy.nested:
+            charged = self._in_increments(weights, context, charged)
+        if self._constant:
+            self._known[device] = (submodel, charged)
+        return submodel, charged
+
+    def _assigned(self, weights: Mapping[str, object], context: Context) -> Submodel:
+        return self.strategy.assign(weights, self.structure, context)
+
+    def _remembered(self, version: int, weights: Mapping[str, object]) -> Any:
+        """What the strategy remembers for a version."""
+        if self.strategy.remembers and self._memory[0] != version:
+            memory = self.strategy.remember(weights, self.structure, self._memory[1], version)
+            self._memory = (version, memory)
+        return self._memory[1]
+
+    def _described(self, device: int, mask: Mask, charged: Workload) -> Workload:
+        """A device that has this very mask already is not sent it again."""
+        if self._masks.get(device) is mask:
+            return replace(charged, parts_down=charged.parts_down[:1])
+        self._masks[device] = mask
+        return charged
+
+    def _in_increments(self, weights: Mapping[str, object], context: Context, charged: Workload) -> Workload:
+        """The download as what each capacity in use adds to the next smaller one, up to the device's own."""
+        assert context.capacity is not None
+        rungs = np.unique(self.capacity)
+        parts: list[Part] = []
+        before = 0
+        for rung in rungs[rungs <= context.capacity]:
+            submodel = self._assigned(weights, replace(context, capacity=float(rung)))
+            held = self.workload_of(submodel, int(self.samples[context.device])).parts_down[0]
+            parts.append(Part(f"increment to {held.key}", held.bytes - before))
+            before = held.bytes
+        return replace(charged, parts_down=(*parts, *charged.parts_down[1:]))
 
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:  # noqa: ARG002
         """Count what an aggregation of these dispatches covers."""
         taken = [self.open.pop(dispatch) for dispatch in dispatches]
-        for assignment in taken:
-            self._times_trained[assignment.submodel.first_layer :] += 1
-            device = assignment.order.device
-            self._deepest[device] = min(self._deepest[device], assignment.submodel.first_layer)
+        density = 0.0
+        for order, submodel, charged in taken:
+            self._coverage.count(submodel, order.device)
+            density += charged.density
         return Aggregation(
             updates=len(taken),
-            mean_density=sum(assignment.workload.density for assignment in taken) / len(taken),
+            mean_density=density / len(taken),
             covered_fraction=self.covered_fraction(self._merged(taken)),
         )
 
@@ -118,9 +208,11 @@ class Ledger:
 
     def covered_fraction(self, submodels: Iterable[Submodel]) -> float:
         """Share of the model's parameters that at least one of these sub-models trains."""
+        if not self._constant:
+            return self._coverage.fraction(submodels)
         key = frozenset(submodels)
         if key not in self._covered:
-            self._covered[key] = covered_parameters(self.structure, key) / self.structure.parameters
+            self._covered[key] = self._coverage.fraction(key)
         return self._covered[key]
 
     def release(self, dispatches: Sequence[int]) -> None:
@@ -136,12 +228,6 @@ class Ledger:
         """Nothing was trained."""
         return {}
 
-    def coverage(self) -> dict[str, list[str] | list[int]]:
-        """Columns of the coverage table: per tensor, how often it was trained and by how many devices."""
-        rows = [(name, index) for index, layer in enumerate(self.structure.layers) for name in layer.tensors]
-        return {
-            "tensor": [name for name, _ in rows],
-            "layer": [self.structure.layers[index].name for _, index in rows],
-            "times_trained": [int(self._times_trained[index]) for _, index in rows],
-            "devices": [int((self._deepest <= index).sum()) for _, index in rows],
-        }
+    def coverage(self) -> Mapping[str, Sequence[object]]:
+        """Columns of the coverage table."""
+        return self._coverage.table()

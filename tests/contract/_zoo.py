@@ -83,7 +83,8 @@ class Grouped(nn.Module):
 def thin(network: nn.Module, shape: tuple[int, ...], rate: float) -> nn.Module:
     """A network whose published form is slow, cut to its first units: a network like any other."""
     layout = read_structure(network, shape).units
-    return small_network(network, layout, prefix_cut(layout, rate).kept, rate)
+    cut = prefix_cut(layout, rate)
+    return small_network(network, layout, cut.kept, cut.rates)
 
 
 def short_mobilenet() -> nn.Module:
@@ -144,7 +145,8 @@ def index_cut(layout: UnitLayout, rate: float, seed: int = 1) -> Cut:
     """Any units of each group, as many as a prefix would keep."""
     generator = np.random.default_rng(seed)
     groups = zip(layout.groups, prefix_cut(layout, rate).widths, strict=True)
-    return Cut(tuple(np.sort(generator.choice(g.size, count, replace=False)) for g, count in groups), rate)
+    kept = tuple(np.sort(generator.choice(g.size, count, replace=False)) for g, count in groups)
+    return Cut(kept, (rate,) * len(kept))
 
 
 def held(layout: UnitLayout, cut: Cut, name: str, shape: tuple[int, ...]) -> Tensor:

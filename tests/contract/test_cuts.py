@@ -48,7 +48,7 @@ def cut(request: pytest.FixtureRequest, structure: ModelStructure) -> Cut:
 
 
 def small(structure: ModelStructure, cut: Cut) -> nn.Module:
-    return small_network(structure.network, structure.units, cut.kept, cut.rate)
+    return small_network(structure.network, structure.units, cut.kept, cut.rates)
 
 
 def test_every_hidden_layer_has_units_and_classes_and_inputs_are_none(structure: ModelStructure) -> None:
@@ -132,7 +132,7 @@ def test_disjoint_updates_are_written_back_by_their_owners(structure: ModelStruc
     layout, before = structure.units, {n: t.double() for n, t in tensors_of(structure.network).items()}
     first = index_cut(layout, 0.5)
     rest = [np.setdiff1d(np.arange(g.size), kept) for g, kept in zip(layout.groups, first.kept, strict=True)]
-    second = Cut(tuple(rest), 0.5)
+    second = Cut(tuple(rest), (0.5,) * len(rest))
     updates, expected, taken = [], dict(before), dict.fromkeys(before, torch.tensor(False))
     for number, cut in enumerate((first, second), start=1):
         slicer = make_slicer(layout, cut.kept)
@@ -159,7 +159,7 @@ def test_relabelling_units_leaves_the_network_and_commutes_with_aggregation(
         trained = {name: tensor + number * torch.sin(9 * tensor) for name, tensor in before.items()}
         own.append(update(structure, trained, cut, float(number)))
         kept = (np.flatnonzero(np.isin(order, k)) for order, k in zip(orders, cut.kept, strict=True))
-        moved = Cut(tuple(kept), cut.rate)
+        moved = Cut(tuple(kept), cut.rates)
         relabelled.append(update(structure, relabel(structure, trained, orders), moved, float(number)))
     expected = relabel(structure, merged(Covered(), before, own), orders)
     averaged = merged(Covered(), relabel(structure, before, orders), relabelled)

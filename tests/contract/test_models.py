@@ -77,7 +77,8 @@ def test_its_declared_operations_are_those_that_torch_counts(model: Model, shape
     network = model.build(shape, CLASSES)
     with FlopCounterMode(display=False) as counted:
         network(torch.zeros(2, *shape)).sum().backward()
-    assert 2 * 2 * read_structure(network, shape).train_macs(0) == counted.get_total_flops()
+    structure = read_structure(network, shape)
+    assert 2 * 2 * structure.train_macs(structure.all_layers) == counted.get_total_flops()
 
 
 def test_the_random_state_of_the_caller_decides_its_weights(model: Model, shape: tuple[int, ...]) -> None:

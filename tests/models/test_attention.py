@@ -124,7 +124,7 @@ def test_a_unit_is_the_same_dimension_of_every_head() -> None:
 def test_every_head_keeps_the_same_share_and_the_number_of_heads_stays(rate: float) -> None:
     structure = read_structure(Model(nn.MultiheadAttention(WIDTH, 2, batch_first=True)), (LENGTH, 4))
     cut = prefix_cut(structure.units, rate)
-    attend = small_network(structure.network, structure.units, cut.kept, rate).get_submodule("attend")
+    attend = small_network(structure.network, structure.units, cut.kept, cut.rates).get_submodule("attend")
     assert isinstance(attend, CutAttention)
     width, dims = cut.widths
     assert (attend.num_heads, attend.embed_dim, attend.head_dim) == (2, width, dims)
@@ -136,7 +136,7 @@ def test_every_head_keeps_the_same_share_and_the_number_of_heads_stays(rate: flo
 def test_projections_are_scaled_in_training_as_other_layers_are() -> None:
     structure = read_structure(Model(nn.MultiheadAttention(WIDTH, 2, batch_first=True)), (LENGTH, 4))
     cut = prefix_cut(structure.units, 0.5)
-    small = small_network(structure.network, structure.units, cut.kept, 0.5, scale=0.5)
+    small = small_network(structure.network, structure.units, cut.kept, cut.rates, scaler=True)
     seen = []
     for layer in ("attend.in_proj", "attend.out_proj"):
         small.get_submodule(layer).register_forward_hook(lambda *call: seen.append(call[2]))
@@ -153,7 +153,7 @@ def test_options_of_attention_are_cut_too(options: dict[str, Any]) -> None:
     network = Model(nn.MultiheadAttention(WIDTH, 2, batch_first=True, **options))
     structure = read_structure(network, (LENGTH, 4))
     cut = prefix_cut(structure.units, 0.5)
-    small = small_network(network, structure.units, cut.kept, 0.5)
+    small = small_network(network, structure.units, cut.kept, cut.rates)
     assert small(torch.zeros(2, LENGTH, 4)).shape == (2, 3)
     assert read_structure(small, (LENGTH, 4)).parameters < structure.parameters
 
@@ -164,7 +164,7 @@ def test_a_size_that_a_module_keeps_for_itself_shrinks_with_its_channels() -> No
     structure = read_structure(network, (3, 32, 32))
     assert structure.units.sizes == (KeptSize("", "hidden_dim", 0),)
     cut = prefix_cut(structure.units, 0.25)
-    small = small_network(network, structure.units, cut.kept, 0.25)
+    small = small_network(network, structure.units, cut.kept, cut.rates)
     assert (small.hidden_dim, small.image_size, network.hidden_dim) == (8, 32, 32)
     assert small(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
 

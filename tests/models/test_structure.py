@@ -54,25 +54,25 @@ def test_the_cnn_of_fedavg_has_the_golden_values_of_the_specification(m2: ModelS
     assert m2.parameters == 1_663_370
     assert [layer.macs for layer in m2.layers] == [627_200, 10_035_200, 1_605_632, 5_120]
     assert m2.forward_macs == 12_273_152
-    assert m2.train_macs(0) == 36_192_256
-    assert m2.train_macs(1) == 25_529_856  # FedPMT with depth 3
+    assert m2.train_macs(m2.all_layers) == 36_192_256
+    assert m2.train_macs(m2.layers_from(1)) == 25_529_856  # FedPMT with depth 3
 
 
 def test_full_training_is_three_forward_passes_less_the_first_input_gradient(m2: ModelStructure) -> None:
-    assert m2.train_macs(0) == 3 * m2.forward_macs - m2.layers[0].macs
+    assert m2.train_macs(m2.all_layers) == 3 * m2.forward_macs - m2.layers[0].macs
 
 
 def test_the_cnn_of_fedavg_keeps_268608_bytes_per_sample_for_its_backward_pass(m2: ModelStructure) -> None:
     hidden = 4 * (32 * 28 * 28 + 64 * 14 * 14 + 512)  # outputs of ReLUs
     pooled = (4 + 8) * (32 * 14 * 14 + 64 * 7 * 7)  # inputs of the next layers, and the pools' indices
-    assert m2.activation_bytes(0) == 4 * 28 * 28 + hidden + pooled == 268_608
-    assert m2.activation_bytes(3) == 4 * 512
+    assert m2.activation_bytes(m2.all_layers) == 4 * 28 * 28 + hidden + pooled == 268_608
+    assert m2.activation_bytes(m2.layers_from(3)) == 4 * 512
 
 
 def test_layers_below_the_first_trained_one_keep_nothing(m2: ModelStructure) -> None:
-    kept = [m2.activation_bytes(first) for first in range(4)]
+    kept = [m2.activation_bytes(m2.layers_from(first)) for first in range(4)]
     assert kept == sorted(kept, reverse=True)
-    assert m2.activation_bytes(2) == 4 * (64 * 7 * 7 + 512)
+    assert m2.activation_bytes(m2.layers_from(2)) == 4 * (64 * 7 * 7 + 512)
 
 
 def test_the_transient_is_that_of_the_widest_layer(m2: ModelStructure) -> None:
@@ -80,8 +80,12 @@ def test_the_transient_is_that_of_the_widest_layer(m2: ModelStructure) -> None:
 
 
 def test_a_suffix_names_its_tensors(m2: ModelStructure) -> None:
-    assert m2.trained_tensors(2) == ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
-    assert [m2.trained_parameters(first) for first in (1, 2, 3)] == [1_662_538, 1_611_274, 5_130]
+    assert m2.trained_tensors(m2.layers_from(2)) == ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
+    assert [m2.trained_parameters(m2.layers_from(first)) for first in (1, 2, 3)] == [
+        1_662_538,
+        1_611_274,
+        5_130,
+    ]
 
 
 # ------------------------------------------------------------------------------------- branches
@@ -104,11 +108,13 @@ def test_an_input_gradient_is_counted_where_a_trained_layer_lies_upstream() -> N
     structure = read_structure(Residual(), (1, 4, 4))
     stem, left, right, project, head = (16 * 9 * 2, 16 * 9 * 2 * 3, 16 * 9 * 3 * 3, 16 * 2 * 3, 48 * 5)
     assert [layer.macs for layer in structure.layers] == [stem, left, right, project, head]
-    assert structure.backward_macs(0) == stem + 2 * (left + right + project + head)
+    assert structure.backward_macs(structure.all_layers) == stem + 2 * (left + right + project + head)
     # With the stem frozen, neither branch passes a gradient down; the projection reads the stem alone.
-    assert structure.backward_macs(1) == (left + right + project + head) + (right + head)
-    assert structure.backward_macs(2) == (right + project + head) + head
-    assert structure.backward_macs(4) == head
+    assert structure.backward_macs(structure.layers_from(1)) == (left + right + project + head) + (
+        right + head
+    )
+    assert structure.backward_macs(structure.layers_from(2)) == (right + project + head) + head
+    assert structure.backward_macs(structure.layers_from(4)) == head
 
 
 def measured_macs(network: nn.Module, shape: tuple[int, ...], trained: tuple[str, ...]) -> tuple[int, int]:
@@ -138,8 +144,13 @@ def test_counted_operations_are_those_that_torch_counts_at_every_depth(name: str
     network, shape = NETWORKS[name]
     structure = read_structure(network, shape)
     for first in range(len(structure.layers)):
-        forward, backward = measured_macs(network, shape, structure.trained_tensors(first))
-        assert (structure.forward_macs, structure.backward_macs(first)) == (forward, backward)
+        forward, backward = measured_macs(
+            network, shape, structure.trained_tensors(structure.layers_from(first))
+        )
+        assert (structure.forward_macs, structure.backward_macs(structure.layers_from(first))) == (
+            forward,
+            backward,
+        )
 
 
 @pytest.mark.parametrize("norm", ["group", "static_batch"])
@@ -159,8 +170,13 @@ def test_resnet18_is_a_stem_sixteen_convolutions_three_projections_and_a_head(
     assert not any(layer.buffers for layer in layers)
     # Trained from the head, from a projection, and as a whole.
     for first in (20, 7, 0):
-        forward, backward = measured_macs(network, shape, structure.trained_tensors(first))
-        assert (structure.forward_macs, structure.backward_macs(first)) == (forward, backward)
+        forward, backward = measured_macs(
+            network, shape, structure.trained_tensors(structure.layers_from(first))
+        )
+        assert (structure.forward_macs, structure.backward_macs(structure.layers_from(first))) == (
+            forward,
+            backward,
+        )
 
 
 class Attention(nn.Module):
@@ -180,8 +196,10 @@ def test_attention_is_two_projections_and_two_products() -> None:
     assert [product.macs for product in structure.products] == [4 * 4 * 6, 4 * 4 * 6]
     products = 2 * 4 * 4 * 6
     # Every factor of both products comes from the projection; the output layer has one input gradient.
-    assert structure.backward_macs(0) == (4 * 6 * 18 + 2 * 4 * 6 * 6 + 2 * 18) + 2 * products
-    assert structure.backward_macs(1) == 4 * 6 * 6 + 2 * 18
+    assert (
+        structure.backward_macs(structure.all_layers) == (4 * 6 * 18 + 2 * 4 * 6 * 6 + 2 * 18) + 2 * products
+    )
+    assert structure.backward_macs(structure.layers_from(1)) == 4 * 6 * 6 + 2 * 18
 
 
 def test_reading_leaves_the_network_as_it_was() -> None:

@@ -78,7 +78,8 @@ def random_cut(layout: UnitLayout, rate: float, seed: int = 1) -> Cut:
     generator = np.random.default_rng(seed)
     widths = prefix_cut(layout, rate).widths
     groups = zip(layout.groups, widths, strict=True)
-    return Cut(tuple(np.sort(generator.choice(g.size, count, replace=False)) for g, count in groups), rate)
+    kept = tuple(np.sort(generator.choice(g.size, count, replace=False)) for g, count in groups)
+    return Cut(kept, (rate,) * len(kept))
 
 
 def masked(structure: ModelStructure, cut: Cut) -> nn.Module:
@@ -106,7 +107,7 @@ def test_classes_and_input_channels_are_never_units(structure: ModelStructure) -
 @pytest.mark.parametrize("rate", [1 / 16, 0.3, 0.5])
 def test_any_choice_of_units_gives_a_network_that_runs(structure: ModelStructure, rate: float) -> None:
     for cut in (prefix_cut(structure.units, rate), random_cut(structure.units, rate)):
-        small = small_network(structure.network, structure.units, cut.kept, rate).train()
+        small = small_network(structure.network, structure.units, cut.kept, cut.rates).train()
         assert small(torch.zeros(2, *IMAGE)).shape[1] == structure.layers[-1].output_elements
 
 
@@ -123,7 +124,7 @@ def test_the_small_network_computes_what_the_masked_one_computes(
 ) -> None:
     structure = made(name)
     cut = make(structure.units, 0.5)
-    small = small_network(structure.network, structure.units, cut.kept, 0.5).double().eval()
+    small = small_network(structure.network, structure.units, cut.kept, cut.rates).double().eval()
     x = torch.randn(2, *IMAGE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(small(x), masked(structure, cut).eval()(x), rtol=1e-9, atol=1e-12)
@@ -144,19 +145,19 @@ def test_cutting_and_writing_back_is_the_identity_on_what_was_cut(structure: Mod
 def test_counted_costs_of_a_cut_are_those_that_pytorch_counts(name: str) -> None:
     structure = made(name)
     cut = prefix_cut(structure.units, 0.5)
-    small = small_network(structure.network, structure.units, cut.kept, 0.5)
+    small = small_network(structure.network, structure.units, cut.kept, cut.rates)
     read = read_structure(small, IMAGE)
     assert read.parameters == sum(parameter.numel() for parameter in small.parameters())
     with FlopCounterMode(display=False) as counter:
         small(torch.zeros(2, *IMAGE)).sum().backward()
-    assert 2 * 2 * read.train_macs(0) == counter.get_total_flops()
+    assert 2 * 2 * read.train_macs(read.all_layers) == counter.get_total_flops()
 
 
 def test_a_cut_of_depthwise_convolutions_costs_what_pytorch_counts_forward() -> None:
     # Backward, PyTorch's counter takes a grouped convolution for a dense one.
     structure = made("mobilenet_v2")
     cut = prefix_cut(structure.units, 0.5)
-    small = small_network(structure.network, structure.units, cut.kept, 0.5)
+    small = small_network(structure.network, structure.units, cut.kept, cut.rates)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         small(torch.zeros(2, *IMAGE))
     assert 2 * 2 * read_structure(small, IMAGE).forward_macs == counter.get_total_flops()
@@ -166,10 +167,15 @@ def test_golden_values_of_width_one_half() -> None:
     network = FedAvgCnn().build((1, 28, 28), 10)
     structure = read_structure(network, (1, 28, 28))
     cut = prefix_cut(structure.units, 0.5)
-    small = read_structure(small_network(network, structure.units, cut.kept, 0.5), (1, 28, 28))
-    assert (small.parameters, small.forward_macs, small.train_macs(0)) == (417482, 3226368, 9365504)
+    small = read_structure(small_network(network, structure.units, cut.kept, cut.rates), (1, 28, 28))
+    assert (small.parameters, small.forward_macs, small.train_macs(small.all_layers)) == (
+        417482,
+        3226368,
+        9365504,
+    )
     mlp = read_structure(Mlp().build((1, 28, 28), 10), (1, 28, 28))
-    halved = small_network(mlp.network, mlp.units, prefix_cut(mlp.units, 0.5).kept, 0.5)
+    cut = prefix_cut(mlp.units, 0.5)
+    halved = small_network(mlp.network, mlp.units, cut.kept, cut.rates)
     assert sum(parameter.numel() for parameter in halved.parameters()) == 89610
 
 
@@ -183,7 +189,8 @@ def test_channels_of_a_grouped_convolution_are_units_across_its_groups() -> None
     assert places["0.bias"][0].tolist() == [0, 1] * 4  # type: ignore[union-attr]
     assert places["1.bias"][0].tolist() == [2, 3, 4] * 4  # type: ignore[union-attr]
     assert places["1.weight"][1].tolist() == [0, 1]  # type: ignore[union-attr]  # of the channels of one group
-    small = small_network(network, structure.units, prefix_cut(structure.units, 0.5).kept, 0.5)
+    cut = prefix_cut(structure.units, 0.5)
+    small = small_network(network, structure.units, cut.kept, cut.rates)
     assert (small[1].in_channels, small[1].out_channels, small[1].groups) == (4, 8, 4)
 
 
@@ -194,7 +201,8 @@ def test_channels_of_which_a_grouped_convolution_reads_a_part_stay_whole() -> No
 
 def test_group_norm_gets_the_largest_number_of_groups_that_divides_its_channels() -> None:
     structure = made("branches")
-    small = small_network(structure.network, structure.units, prefix_cut(structure.units, 0.5).kept, 0.5)
+    cut = prefix_cut(structure.units, 0.5)
+    small = small_network(structure.network, structure.units, cut.kept, cut.rates)
     assert (small.norm.num_channels, small.norm.num_groups) == (4, 2)
 
 
@@ -202,8 +210,8 @@ def test_a_scaler_divides_in_training_alone() -> None:
     network = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 2))
     structure = read_structure(network, (2,))
     cut = prefix_cut(structure.units, 0.5)
-    scaled = small_network(network, structure.units, cut.kept, 0.5, scale=0.5)
-    plain = small_network(network, structure.units, cut.kept, 0.5)
+    scaled = small_network(network, structure.units, cut.kept, cut.rates, scaler=True)
+    plain = small_network(network, structure.units, cut.kept, cut.rates)
     x = torch.ones(1, 2)
     assert torch.equal(scaled.train()[0](x), plain[0](x) / 0.5)
     assert torch.equal(scaled.eval()(x), plain(x))

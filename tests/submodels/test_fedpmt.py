@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ START = dict(LEARNER.weights)
 
 
 def anew(depths: list[int]) -> Federation:
-    LEARNER.ledger.capacity = np.array(depths, dtype=np.float64)
+    LEARNER.ledger = replace(LEARNER.ledger.fresh(), capacity=np.array(depths, dtype=np.float64))
     LEARNER.weights = dict(START)
     return LEARNER
 
@@ -40,7 +42,7 @@ def submodel(capacity: float | None) -> Submodel:
 
 def test_a_depth_counts_layers_from_the_classifier() -> None:
     assert FedPMT().ladder(STRUCTURE) == (1.0, 2.0, 3.0)
-    assert [submodel(depth).first_layer for depth in (1.0, 2.0, 3.0)] == [2, 1, 0]
+    assert [submodel(depth).layers for depth in (1.0, 2.0, 3.0)] == [{2}, {1, 2}, {0, 1, 2}]
     assert submodel(2.0).label == "fedpmt depth 2"
     assert submodel(2.0).mask_bytes == 1
 
@@ -119,6 +121,6 @@ def test_what_is_sent_back_untrained_leaves_the_model_as_it_was() -> None:
 
 
 def test_depth_one_costs_at_least_a_forward_pass() -> None:
-    assert STRUCTURE.train_macs(2) == STRUCTURE.forward_macs + STRUCTURE.layers[2].macs
+    assert STRUCTURE.train_macs(STRUCTURE.layers_from(2)) == STRUCTURE.forward_macs + STRUCTURE.layers[2].macs
     assert FedPMT().aggregation == "covered"
     assert isinstance(federation().aggregator, Covered)

@@ -39,7 +39,7 @@ def test_widths_are_rounded_up_and_the_cut_is_one_object() -> None:
     assert one.cut is not None
     assert one.cut.widths == (4, 3)
     assert one.cut is other.cut
-    assert (one.scale, one.label) == (0.5, "heterofl width 0.5")
+    assert (one.scaler, one.label) == (True, "heterofl width 0.5")
     assert HeteroFL().assign({}, STRUCTURE, context(1.0)).cut is None
 
 

@@ -17,7 +17,7 @@ from edgesim.models.mlp import Mlp
 from edgesim.submodels._submodel import Context, SubmodelStrategy
 from edgesim.submodels.fedpmt import FedPMT
 from edgesim.submodels.full import Full
-from edgesim.training.accounting import LocalWork, memory_bytes, workload
+from edgesim.training.accounting import LocalWork, memory_bytes, size_of, workload
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
 
 IMAGE = (1, 28, 28)
@@ -45,7 +45,7 @@ def visit(
     """Workload of FedPMT at a depth, of the full model without one."""
     strategy: SubmodelStrategy = Full() if depth is None else FedPMT()
     submodel = strategy.assign({}, structure, Context(0, 0, 0, 1.0 if depth is None else float(depth)))
-    return workload(structure, submodel, samples, work, optimizer or Sgd(), structure.parameters)
+    return workload(structure, submodel, samples, work, optimizer or Sgd(), structure)
 
 
 # ----------------------------------------------------------------------------------------------- bytes
@@ -145,8 +145,12 @@ def test_memory_is_weights_gradients_optimiser_state_and_activations(
 
 def test_a_device_with_fewer_samples_than_a_batch_needs_less_memory(tiny: ModelStructure) -> None:
     submodel = Full().assign({}, tiny, Context(0, 0, 0, 1.0))
-    assert visit(tiny, samples=4).memory_bytes == memory_bytes(tiny, submodel, 4, Sgd())
-    assert visit(tiny, samples=99).memory_bytes == memory_bytes(tiny, submodel, 32, Sgd())
+    assert visit(tiny, samples=4).memory_bytes == memory_bytes(
+        tiny, submodel, size_of(tiny, submodel), 4, Sgd()
+    )
+    assert visit(tiny, samples=99).memory_bytes == memory_bytes(
+        tiny, submodel, size_of(tiny, submodel), 32, Sgd()
+    )
 
 
 # ----------------------------------------------------------------------------------- steps and samples
