@@ -60,7 +60,13 @@ def federation(
     )
     samples, streams = pool(dtype), Streams(4)
     trainer = CountingTrainer(
-        network, Objective(rule=ledger.strategy.rule), ledger.optimizer, samples, execution or Execution(), streams, work.batch_size
+        network,
+        Objective(rule=ledger.strategy.rule),
+        ledger.optimizer,
+        samples,
+        execution or Execution(),
+        streams,
+        work.batch_size,
     )
     tensors = (*network.named_parameters(), *network.named_buffers())
     weights = {name: tensor.detach().clone() for name, tensor in tensors}
