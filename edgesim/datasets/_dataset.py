@@ -15,7 +15,7 @@ from pydantic import Field
 from edgesim.datasets._partition import Iid, Partition
 from edgesim.registry import component
 
-Samples: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
+Inputs: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
 """Numbers, float32 [n, *shape], or tokens, int64 [n, length]."""
 
 HELD_OUT = 5
@@ -42,9 +42,9 @@ class Data:
         clients: natural client of each training sample, int64 [n]; null where not known or not asked for.
     """
 
-    train_x: Samples
+    train_x: Inputs
     train_y: NDArray[np.int64]
-    test_x: Samples
+    test_x: Inputs
     test_y: NDArray[np.int64]
     classes: int
     clients: NDArray[np.int64] | None = None

@@ -15,9 +15,9 @@ from edgesim.datasets._partition import (
     LabelsPerClient,
     Natural,
     Partition,
-    Pool,
     Shards,
 )
+from edgesim.datasets._rule import Pool
 from edgesim.errors import InputError
 from edgesim.rng import Streams
 
