@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgesim.datasets._dataset import HELD_OUT, Data, Dataset
-from edgesim.datasets._files import Publication, find, read, verify
+from edgesim.datasets._files import Publication, read_one
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
 from edgesim.yaml_source import Count
@@ -58,9 +58,7 @@ class Shakespeare(Dataset):
         Raises:
             InputError: no role has so much text; or see `Dataset.load`.
         """
-        path = find(PUBLISHED, root, download)[FILE]
-        raw = read(path)
-        verify(raw, MD5, str(path))
+        _, raw = read_one(PUBLISHED, MD5, root, download)
         characters = np.unique(np.frombuffer(raw, np.uint8))
         train, test = [], []
         for said in speeches(raw.decode("ascii")).values():

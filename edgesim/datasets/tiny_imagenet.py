@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset
-from edgesim.datasets._files import Publication, find, read, verify
+from edgesim.datasets._files import Publication, read_one
 from edgesim.datasets._photographs import photographs
 from edgesim.registry import component
 
@@ -38,9 +38,7 @@ class TinyImagenet(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `tiny-imagenet-20/tiny-imagenet-20.tar.xz`; see `Dataset.load`. It cannot be downloaded."""
-        path = find(PUBLISHED, root, download)[FILE]
-        raw = read(path)
-        verify(raw, MD5, str(path))
+        place, raw = read_one(PUBLISHED, MD5, root, download)
         files: dict[str, list[tuple[str, BinaryIO]]] = {"train": [], "val": []}
         classes: dict[str, list[str]] = {"train": [], "val": []}
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
@@ -48,7 +46,7 @@ class TinyImagenet(Dataset):
                 content = archive.extractfile(member)
                 if content is not None:  # no folder
                     _, split, wnid, _ = PurePosixPath(member.name).parts
-                    files[split].append((f"{path}: {member.name}", io.BytesIO(content.read())))
+                    files[split].append((f"{place}: {member.name}", io.BytesIO(content.read())))
                     classes[split].append(wnid)
         names = sorted(set(classes["train"]))
         return Data(

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset, last_fifth, standardised
-from edgesim.datasets._files import Publication, find, read, verify
+from edgesim.datasets._files import Publication, read_one
 from edgesim.registry import component
 
 FILE = "uci_har_inertial.npz"
@@ -43,9 +43,7 @@ class UciHar(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `uci-har/uci_har_inertial.npz`; see `Dataset.load`. It cannot be downloaded."""
-        path = find(PUBLISHED, root, download)[FILE]
-        raw = read(path)
-        verify(raw, MD5, str(path))
+        _, raw = read_one(PUBLISHED, MD5, root, download)
         with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
             x, y, person = arrays["x"], arrays["y"].astype(np.int64), arrays["subject"].astype(np.int64)
         held_out = np.isin(person, TEST_PERSONS) if self.test == "persons" else last_fifth(person, y)

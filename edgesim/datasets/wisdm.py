@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset, last_fifth, standardised
-from edgesim.datasets._files import Publication, find, read, verify
+from edgesim.datasets._files import Publication, read_one
 from edgesim.registry import component
 
 FILE = "WISDM_ar_v1.1_transformed.arff"
@@ -38,9 +38,7 @@ class Wisdm(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `wisdm-ar/WISDM_ar_v1.1_transformed.arff`; see `Dataset.load`. It cannot be downloaded."""
-        path = find(PUBLISHED, root, download)[FILE]
-        raw = read(path)
-        verify(raw, MD5, str(path))
+        _, raw = read_one(PUBLISHED, MD5, root, download)
         lines = raw.decode().partition("@data")[2].split()
         rows = np.array([line.replace("?", "nan").split(",") for line in lines])
         x = rows[:, FIRST_FEATURE:-1].astype(np.float32)
