@@ -67,8 +67,8 @@ def find(published: Publication, root: Path | None, download: bool) -> dict[str,
     return found
 
 
-def read_one(published: Publication, md5: str, root: Path | None, download: bool) -> tuple[str, bytes]:
-    """Place and bytes of a data set that is one file, checked.
+def read_one(published: Publication, md5: str, root: Path | None, download: bool) -> bytes:
+    """The bytes of a data set that is one file, checked.
 
     Args:
         published: its one file.
@@ -83,7 +83,7 @@ def read_one(published: Publication, md5: str, root: Path | None, download: bool
     (path,) = find(published, root, download).values()
     raw = read(path)
     verify(raw, md5, str(path))
-    return str(path), raw
+    return raw
 
 
 def read(path: Path) -> bytes:

@@ -58,7 +58,7 @@ class Shakespeare(Dataset):
         Raises:
             InputError: no role has so much text; or see `Dataset.load`.
         """
-        _, raw = read_one(PUBLISHED, MD5, root, download)
+        raw = read_one(PUBLISHED, MD5, root, download)
         characters = np.unique(np.frombuffer(raw, np.uint8))
         train, test = [], []
         for said in speeches(raw.decode("ascii")).values():

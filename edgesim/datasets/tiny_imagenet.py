@@ -38,7 +38,7 @@ class TinyImagenet(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `tiny-imagenet-20/tiny-imagenet-20.tar.xz`; see `Dataset.load`. It cannot be downloaded."""
-        place, raw = read_one(PUBLISHED, MD5, root, download)
+        raw = read_one(PUBLISHED, MD5, root, download)
         files: dict[str, list[tuple[str, BinaryIO]]] = {"train": [], "val": []}
         classes: dict[str, list[str]] = {"train": [], "val": []}
         with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
@@ -46,7 +46,7 @@ class TinyImagenet(Dataset):
                 content = archive.extractfile(member)
                 if content is not None:  # no folder
                     _, split, wnid, _ = PurePosixPath(member.name).parts
-                    files[split].append((f"{place}: {member.name}", io.BytesIO(content.read())))
+                    files[split].append((f"{FILE}: {member.name}", io.BytesIO(content.read())))
                     classes[split].append(wnid)
         names = sorted(set(classes["train"]))
         return Data(

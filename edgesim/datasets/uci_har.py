@@ -43,7 +43,7 @@ class UciHar(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `uci-har/uci_har_inertial.npz`; see `Dataset.load`. It cannot be downloaded."""
-        _, raw = read_one(PUBLISHED, MD5, root, download)
+        raw = read_one(PUBLISHED, MD5, root, download)
         with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
             x, y, person = arrays["x"], arrays["y"].astype(np.int64), arrays["subject"].astype(np.int64)
         held_out = np.isin(person, TEST_PERSONS) if self.test == "persons" else last_fifth(person, y)

@@ -38,7 +38,7 @@ class Wisdm(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `wisdm-ar/WISDM_ar_v1.1_transformed.arff`; see `Dataset.load`. It cannot be downloaded."""
-        _, raw = read_one(PUBLISHED, MD5, root, download)
+        raw = read_one(PUBLISHED, MD5, root, download)
         lines = raw.decode().partition("@data")[2].split()
         rows = np.array([line.replace("?", "nan").split(",") for line in lines])
         x = rows[:, FIRST_FEATURE:-1].astype(np.float32)
