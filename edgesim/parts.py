@@ -15,7 +15,8 @@ from torch import nn
 from edgesim import composition
 from edgesim.capacity import capacities, expected_visits_s, misfits
 from edgesim.datasets._dataset import Data
-from edgesim.datasets._partition import Pool, deal
+from edgesim.datasets._partition import deal
+from edgesim.datasets._rule import Pool
 from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import Fleet
 from edgesim.devices.world import World

@@ -82,8 +82,8 @@ def test_a_file_that_defines_no_component_is_an_error_of_the_room() -> None:
     assert registry.builtin("models", "mlp") is Mlp
     with pytest.raises(LookupError, match=r"edgesim/models/_model\.py defines 0 component classes, not one"):
         registry.builtin("models", "_model")
-    with pytest.raises(LookupError, match=r"edgesim/datasets/_partition\.py defines 6 component classes"):
-        registry.builtin("datasets", "_partition")
+    with pytest.raises(LookupError, match=r"edgesim/datasets/_by_class\.py defines 3 component classes"):
+        registry.builtin("datasets", "_by_class")
 
 
 def test_a_bare_name_means_its_mapping_without_parameters() -> None:

@@ -67,6 +67,25 @@ def find(published: Publication, root: Path | None, download: bool) -> dict[str,
     return found
 
 
+def read_one(published: Publication, md5: str, root: Path | None, download: bool) -> bytes:
+    """The bytes of a data set that is one file, checked.
+
+    Args:
+        published: its one file.
+        md5: of the file.
+        root: see `find`.
+        download: see `find`.
+
+    Raises:
+        InputError: see `find`; or it is another file.
+        RunFailed: the download failed.
+    """
+    (path,) = find(published, root, download).values()
+    raw = read(path)
+    verify(raw, md5, str(path))
+    return raw
+
+
 def read(path: Path) -> bytes:
     """The bytes of a file as it lies there.
 

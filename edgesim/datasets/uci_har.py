@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgesim.datasets._dataset import Data, Dataset
-from edgesim.datasets._files import Publication, find, read, verify
+from edgesim.datasets._dataset import Data, Dataset, last_fifth, standardised
+from edgesim.datasets._files import Publication, read_one
 from edgesim.registry import component
 
 FILE = "uci_har_inertial.npz"
@@ -28,7 +27,6 @@ PUBLISHED = Publication(
     about=f"edgesim cannot download {FILE} (md5 {MD5}); the data set `files` reads windows of your own. ",
 )
 TEST_PERSONS = (2, 4, 9, 10, 12, 13, 18, 20, 24)  # UCI's own test split
-TEST_SHARE = 5  # one in so many windows, where the test set is made of windows
 
 
 @component
@@ -45,26 +43,9 @@ class UciHar(Dataset):
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `uci-har/uci_har_inertial.npz`; see `Dataset.load`. It cannot be downloaded."""
-        path = find(PUBLISHED, root, download)[FILE]
-        raw = read(path)
-        verify(raw, MD5, str(path))
+        raw = read_one(PUBLISHED, MD5, root, download)
         with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
             x, y, person = arrays["x"], arrays["y"].astype(np.int64), arrays["subject"].astype(np.int64)
-        held_out = np.isin(person, TEST_PERSONS) if self.test == "persons" else last_windows(person, y)
-        mean = x[~held_out].mean((0, 2), dtype=np.float64).astype(np.float32)[:, None]
-        std = x[~held_out].std((0, 2), dtype=np.float64).astype(np.float32)[:, None]
-        x -= mean
-        x /= std
-        return Data(
-            x[~held_out], y[~held_out], x[held_out], y[held_out], classes=6, clients=person[~held_out]
-        )
-
-
-def last_windows(person: NDArray[np.int64], activity: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each window is in the last fifth, rounded down, of its person's of its activity, bool [n]."""
-    held_out = np.zeros(person.size, dtype=bool)
-    for somebody in np.unique(person):
-        for something in np.unique(activity):
-            windows = np.flatnonzero((person == somebody) & (activity == something))
-            held_out[windows[windows.size - windows.size // TEST_SHARE :]] = True
-    return held_out
+        held_out = np.isin(person, TEST_PERSONS) if self.test == "persons" else last_fifth(person, y)
+        train_x, test_x = standardised(x[~held_out], x[held_out], axes=(0, 2))
+        return Data(train_x, y[~held_out], test_x, y[held_out], classes=6, clients=person[~held_out])

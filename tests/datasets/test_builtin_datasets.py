@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
-from edgesim.datasets._dataset import Data, normalised
+from edgesim.datasets._dataset import Data, last_fifth, normalised, standardised
 from edgesim.datasets._idx import read_idx
 from edgesim.datasets._partition import Natural
 from edgesim.datasets.digits import Digits
 from edgesim.datasets.mnist import WRITERS_MD5, Mnist
-from edgesim.datasets.uci_har import TEST_PERSONS, UciHar, last_windows
+from edgesim.datasets.shakespeare import Shakespeare, speeches
+from edgesim.datasets.tiny_imagenet import TinyImagenet
+from edgesim.datasets.uci_har import TEST_PERSONS, UciHar
+from edgesim.datasets.wisdm import Wisdm
+from edgesim.errors import InputError
 from tests.originals import ORIGINALS
 
 
@@ -54,10 +58,10 @@ def test_uci_har_may_be_split_by_persons_as_it_was_published():
     assert_is_normalised(data)
 
 
-def test_the_last_fifth_of_a_persons_windows_of_an_activity_is_held_out():
+def test_the_last_fifth_of_a_persons_samples_of_a_class_is_held_out():
     person = np.repeat([1, 2], [12, 5])
     activity = np.array([0] * 10 + [1] * 2 + [0] * 5)
-    assert np.flatnonzero(last_windows(person, activity)).tolist() == [8, 9, 16]
+    assert np.flatnonzero(last_fifth(person, activity)).tolist() == [8, 9, 16]
 
 
 def assert_is_normalised(data: Data):
@@ -69,3 +73,58 @@ def test_pixels_are_normalised_per_channel():
     pixels = np.array([[[[0, 255]], [[51, 102]]]], np.uint8)  # one image, two channels of 1x2
     x = normalised(pixels, mean=(0.5, 0.2), std=(0.5, 0.1))
     assert x == pytest.approx(np.array([[[[-1, 1]], [[0, 2]]]]), abs=1e-6)
+
+
+def test_samples_are_standardised_by_the_training_samples_alone():
+    train, test = np.array([[1.0, 5, 4], [3, 5, np.nan]]), np.array([[5.0, 7, np.nan]])
+    train_x, test_x = standardised(train, test)  # means 2, 5, 4; deviations 1, none, none
+    assert train_x.tolist() == [[-1, 0, 0], [1, 0, 0]]
+    assert test_x.tolist() == [[3, 0, 0]]
+
+
+def test_a_speech_is_a_paragraph_under_its_role():
+    text = "ADA:\nO!\nAh:\n\nBEA:\nNo.\n\nADA:\n\n\nADA:\nWell.\n"
+    assert speeches(text) == {"ADA": "O!\nAh:\nWell.", "BEA": "No."}
+
+
+def test_shakespeares_roles_are_cut_by_time_and_tell_the_next_of_65_characters():
+    every = load(Shakespeare(stride=1), "shakespeare")
+    assert (every.classes, every.input_shape, np.unique(every.clients).size) == (65, (80,), 141)
+    first, text = every.clients == 0, (ORIGINALS / "shakespeare/input.txt").read_text()
+    said = speeches(text)["First Citizen"]
+    characters = np.array(sorted(set(text)))
+    seen = "".join(characters[every.train_x[first][0]]), characters[every.train_y[first][0]]
+    assert seen == (said[:80], said[80])
+    last = "".join(characters[every.train_x[first][-1]]) + characters[every.train_y[first][-1]]
+    cut = len(said) - len(said) // 5
+    assert last == said[cut - 81 : cut]
+    assert "".join(characters[every.test_x[0]]) == said[cut : cut + 80]
+    # Of each role four fifths less 80 characters, and every tenth of these.
+    assert first.sum() == cut - 80
+    assert load(Shakespeare(), "shakespeare").train_y.size == pytest.approx(every.train_y.size / 10, rel=1e-3)
+
+
+def test_shakespeares_roles_have_a_minimum_of_text():
+    assert np.unique(load(Shakespeare(minimum_characters=2000), "shakespeare").clients).size == 99
+    with pytest.raises(InputError, match=r"dataset\.minimum_characters: no role has 100000 characters"):
+        load(Shakespeare(minimum_characters=100_000), "shakespeare")
+
+
+def test_wisdm_has_36_persons_who_all_train():
+    data = load(Wisdm(), "wisdm-ar")
+    assert (data.input_shape, np.unique(data.clients).tolist()) == ((43,), list(range(1, 37)))
+    both = np.bincount(np.concatenate([data.train_y, data.test_y]))
+    assert both.tolist() == [528, 1625, 306, 246, 632, 2081]
+    assert data.train_x.mean(0, dtype=np.float64) == pytest.approx(0, abs=1e-5)
+    std = data.train_x.std(0)
+    assert std[30] == 0  # the mean acceleration along x, which is 0 throughout the file
+    assert std[33:36] == pytest.approx([0.96, 0.99, 0.99], abs=0.01)  # some periods are missing
+    assert np.delete(std, [30, 33, 34, 35]) == pytest.approx(1, abs=1e-4)
+
+
+def test_tiny_imagenet_has_20_classes_of_250_photographs():
+    data = load(TinyImagenet(), "tiny-imagenet-20")
+    assert np.bincount(data.train_y).tolist() == [200] * 20
+    assert np.bincount(data.test_y).tolist() == [50] * 20
+    assert data.train_x.mean((0, 2, 3), dtype=np.float64) == pytest.approx(0, abs=1e-3)
+    assert data.train_x.std((0, 2, 3), dtype=np.float64) == pytest.approx(1, abs=1e-3)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesim.datasets._coupling import couple
-from edgesim.datasets._partition import Dirichlet, Pool, deal
+from edgesim.datasets._partition import Dirichlet, deal
+from edgesim.datasets._rule import Pool
 from edgesim.errors import InputError
 from edgesim.rng import Streams
 

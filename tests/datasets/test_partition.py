@@ -15,9 +15,9 @@ from edgesim.datasets._partition import (
     LabelsPerClient,
     Natural,
     Partition,
-    Pool,
     Shards,
 )
+from edgesim.datasets._rule import Pool
 from edgesim.errors import InputError
 from edgesim.rng import Streams
 
@@ -200,6 +200,44 @@ def test_more_devices_than_natural_clients_may_share_them_if_that_is_asked_for()
         InputError, match=r"natural has 3 clients, but 5 are wanted; use at most 3 devices, or set"
     ):
         deal(Natural(), np.arange(6), 5, stream(), WRITERS)
+
+
+def test_natural_clients_may_be_grouped_so_that_all_take_part():
+    # FedGMR's FEMNIST: 193 writers over 10 devices.
+    writers = np.repeat(np.arange(193), 3)
+    dealt = deal(Natural(grouped=True), np.zeros(579), 10, stream(), writers)
+    assert_every_sample_has_one_owner(dealt, writers)
+    groups = [set(writers[shard]) for shard in dealt.shards]
+    assert sorted(map(len, groups)) == [19] * 7 + [20] * 3
+    assert sum(map(len, groups)) == 193  # nobody is cut in two
+    assert dealt.notes == ()
+
+
+def test_as_many_natural_clients_as_devices_are_groups_of_one():
+    alone, grouped = (
+        deal(Natural(grouped=flag), np.arange(6), 3, stream(), WRITERS) for flag in (False, True)
+    )
+    assert [shard.tolist() for shard in alone.shards] == [shard.tolist() for shard in grouped.shards]
+
+
+SEQUENCES = np.zeros((6, 4), np.int64)  # six samples with four labels each
+
+
+@pytest.mark.parametrize("rule", [Iid(), Natural(), Natural(coupling="slow_have_more")])
+def test_samples_with_a_sequence_of_labels_are_dealt_whole(rule):
+    dealt = deal(rule, SEQUENCES, 3, stream(), WRITERS)
+    assert_every_sample_has_one_owner(dealt, WRITERS)
+
+
+@pytest.mark.parametrize("rule", [Dirichlet(alpha=1.0), LabelsPerClient(labels=1), Shards()])
+def test_samples_with_a_sequence_of_labels_have_no_class_to_go_by(rule):
+    with pytest.raises(InputError, match=r"^dataset\.partition: goes by the class .* use natural or iid$"):
+        deal(rule, SEQUENCES, 2, stream())
+
+
+def test_samples_with_a_sequence_of_labels_have_no_rare_classes():
+    with pytest.raises(InputError, match=r"^dataset\.partition\.coupling: goes by .* slow_have_more$"):
+        deal(Iid(coupling="slow_have_rare_classes"), SEQUENCES, 2, stream())
 
 
 def test_natural_needs_to_know_whose_each_sample_is():

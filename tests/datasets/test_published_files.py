@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import importlib
 import io
 import lzma
 import os
@@ -18,11 +19,15 @@ from edgesim.datasets._partition import Natural
 from edgesim.datasets.cifar10 import Cifar10, read_batch
 from edgesim.datasets.fashion_mnist import FashionMnist
 from edgesim.datasets.mnist import Mnist
+from edgesim.datasets.shakespeare import Shakespeare
+from edgesim.datasets.tiny_imagenet import TinyImagenet
 from edgesim.datasets.uci_har import UciHar
+from edgesim.datasets.wisdm import Wisdm
 from edgesim.errors import InputError, RunFailed
 
 # Two images of 2x3 pixels: magic (unsigned bytes, 3 dimensions), the three sizes, the pixels.
 IDX = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3, *range(12)])
+UNFETCHED = [UciHar(), Wisdm(), Shakespeare(), TinyImagenet()]
 THINGS = Publication("Things", "Things/raw", ("a", "b"), packed=".gz", archive="things.tar.gz")
 
 
@@ -162,7 +167,7 @@ def test_absent_files_are_listed_with_their_place_and_the_flag(tmp_path):
     )
 
 
-@pytest.mark.parametrize("dataset", [Mnist(), FashionMnist(), Cifar10(), UciHar()])
+@pytest.mark.parametrize("dataset", [Mnist(), FashionMnist(), Cifar10(), *UNFETCHED])
 @pytest.mark.parametrize("download", [False, True])
 def test_without_any_folder_the_user_is_told_how_to_give_one(dataset, download):
     with pytest.raises(InputError, match="set data_root, or the environment variable EDGESIM_DATA"):
@@ -187,9 +192,15 @@ def test_what_cannot_be_downloaded_is_said_so(tmp_path):
         "(md5 a4cc431105a724d15656a0871833d70a); the data set `files` reads windows of your own. Put "
         "uci_har_inertial.npz into uci-har/ below a data folder"
     )
-    write(tmp_path / "uci-har/uci_har_inertial.npz")
-    with pytest.raises(InputError, match=r"uci_har_inertial\.npz: has md5 \w{32}, expected a4cc4311"):
-        UciHar().load(tmp_path, download=False)
+
+
+@pytest.mark.parametrize("dataset", UNFETCHED)
+def test_another_file_of_that_name_is_refused(dataset, tmp_path):
+    published = importlib.import_module(type(dataset).__module__).PUBLISHED
+    (name,) = published.names
+    write(tmp_path / published.folder / name, b"another")
+    with pytest.raises(InputError, match=rf"{name}: has md5 {md5(b'another')}, expected "):
+        dataset.load(tmp_path, download=False)
 
 
 def test_a_download_that_fails_fails_the_run(tmp_path):
