@@ -24,6 +24,7 @@ from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
+from edgesim.results.participation import participation_table
 from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
@@ -297,14 +298,16 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
     tables["devices"] = device_table(
         tables["dispatches"], end_s, fleet.idle_w, lambda devices: outcome.present_s(devices, 0.0, end_s)
     )
+    devices = {
+        profile: sum(group.count for group in scenario.fleet if group.device_type == profile)
+        for profile in dict.fromkeys(fleet.profiles)
+    }
+    tables["participation"] = participation_table(tables["dispatches"], devices)
     context = Context(
         reason=outcome.reason,
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,
         wall_s=outcome.wall_s,
-        devices={
-            profile: sum(group.count for group in scenario.fleet if group.device_type == profile)
-            for profile in dict.fromkeys(fleet.profiles)
-        },
+        devices=devices,
         notes=outcome.notes,
     )
     summary = summarise(tables, context)

@@ -97,12 +97,14 @@ class Aggregation:
     Attributes:
         updates: number of updates that were merged for the first time: the dispatches that were named.
         mean_density: mean density of their sub-models.
+        mean_kept: mean share of the model's parameters that they hold.
         covered_fraction: share of the model's parameters that at least one merged update trained, those of
             earlier aggregations included where they are merged again.
     """
 
     updates: int
     mean_density: float
+    mean_kept: float
     covered_fraction: float
 
 

@@ -82,7 +82,8 @@ class FixedWorkload:
             assert order.time_s <= time_s
             self.aggregated.append(dispatch)
         self.version += 1
-        return Aggregation(updates=len(dispatches), mean_density=self.workload.density, covered_fraction=1.0)
+        work = self.workload
+        return Aggregation(len(dispatches), work.density, work.kept, covered_fraction=1.0)
 
     def release(self, dispatches: Sequence[int]) -> None:
         self.calls["release"] += 1

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from edgesim.results.learning import loss_trend
+from edgesim.results.thinness import thin_layers
 
 OUTCOMES = (
     "aggregated",
@@ -160,6 +161,7 @@ def _warnings(
     evaluations = tables["evaluations"]
     if len(tables["aggregations"]):
         yield from _did_not_learn(tables)
+        yield from thin_layers(tables["coverage"])
         for profile, part in participation.items():
             yield from _absent(profile, part)
     else:

@@ -6,6 +6,7 @@ unknown. Text is pandas' string type. In Parquet an unknown value is a null, wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Column:
 _INTEGER, _NUMBER, _TEXT = Column("integer"), Column("number"), Column("text")
 _INTEGER_OR_NULL, _NUMBER_OR_NULL = Column("integer", nullable=True), Column("number", nullable=True)
 _TEXT_OR_NULL = Column("text", nullable=True)
+_LATER_NUMBER = Column("number", nullable=True, before=math.nan)  # tables from before it do not know it
 
 SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
     {
@@ -47,6 +49,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "profile": _TEXT,
             "submodel": _TEXT,
             "density": _NUMBER,
+            "kept": _LATER_NUMBER,
             "base_version": _INTEGER,
             "staleness": _INTEGER_OR_NULL,
             "dispatched_s": _NUMBER,
@@ -69,9 +72,32 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "updates": _INTEGER,
             "mean_staleness": _NUMBER,
             "mean_density": _NUMBER,
+            "mean_kept": _LATER_NUMBER,
             "covered_fraction": _NUMBER,
         },
-        "coverage": {"tensor": _TEXT, "layer": _TEXT, "times_trained": _INTEGER, "devices": _INTEGER},
+        "coverage": {
+            "tensor": _TEXT,
+            "layer": _TEXT,
+            "times_trained": _INTEGER,
+            "devices": _INTEGER,
+            "elements": _LATER_NUMBER,
+            "covered_fraction": _LATER_NUMBER,
+            "mean_times": _LATER_NUMBER,
+            "least_times": _LATER_NUMBER,
+            "most_times": _LATER_NUMBER,
+        },
+        "participation": {
+            "profile": _TEXT,
+            "devices": _INTEGER,
+            "dispatches": _INTEGER,
+            "aggregated": _INTEGER,
+            "devices_aggregated": _INTEGER,
+            "share": _NUMBER,
+            "mean_density": _NUMBER_OR_NULL,
+            "mean_kept": _NUMBER_OR_NULL,
+            "mean_staleness": _NUMBER_OR_NULL,
+        },
+        "divergence": {"version": _INTEGER, "layer": _TEXT, "divergence": _NUMBER_OR_NULL},
         "devices": {
             "device": _INTEGER,
             "profile": _TEXT,
@@ -100,7 +126,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links")
+LATER = ("devices", "links", "participation", "divergence")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

@@ -119,6 +119,7 @@ class DispatchRows:
             "profile": [profile_of(device) for device in self.device],
             "submodel": [work.submodel for work in works],
             "density": [work.density for work in works],
+            "kept": [work.kept for work in works],
             "base_version": self.base_version.tolist(),
             "staleness": [None if value < 0 else value for value in self.staleness],
             "dispatched_s": self.dispatched_s.tolist(),
@@ -150,6 +151,7 @@ class AggregationRows:
             "updates": [],
             "mean_staleness": [],
             "mean_density": [],
+            "mean_kept": [],
             "covered_fraction": [],
         }
 
@@ -161,6 +163,7 @@ class AggregationRows:
             made.updates,
             sum(staleness) / len(staleness),
             made.mean_density,
+            made.mean_kept,
             made.covered_fraction,
         )
         for column, value in zip(self.table.values(), row, strict=True):

@@ -189,13 +189,15 @@ class Ledger:
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:  # noqa: ARG002
         """Count what an aggregation of these dispatches covers."""
         taken = [self.open.pop(dispatch) for dispatch in dispatches]
-        density = 0.0
+        density = kept = 0.0
         for order, submodel, charged in taken:
             self._coverage.count(submodel, order.device)
             density += charged.density
+            kept += charged.kept
         return Aggregation(
             updates=len(taken),
             mean_density=density / len(taken),
+            mean_kept=kept / len(taken),
             covered_fraction=self.covered_fraction(self._merged(taken)),
         )
 

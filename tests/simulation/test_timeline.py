@@ -102,15 +102,15 @@ def _fleet(**columns: tuple[float, float]) -> Fleet:
 def test_the_tables_have_the_columns_of_the_design() -> None:
     run = simulate(computing(1.0), devices=1)
     assert " ".join(run.tables.dispatches) == (
-        "dispatch device visit profile submodel density base_version staleness dispatched_s download_s "
-        "compute_s upload_s paused_s finished_s outcome bytes_down bytes_up train_flops energy_j train_loss "
-        "cost_basis"
+        "dispatch device visit profile submodel density kept base_version staleness dispatched_s "
+        "download_s compute_s upload_s paused_s finished_s outcome bytes_down bytes_up train_flops energy_j "
+        "train_loss cost_basis"
     )
     labels = run.visits("profile", "submodel", "density", "cost_basis")
     assert labels == [("profile-0", "full", 1.0, "tabled")]
     assert run.visits("bytes_down", "bytes_up", "train_flops") == [(1_000_000, 500_000, 3_000_000)]
     assert " ".join(run.tables.aggregations) == (
-        "time_s version updates mean_staleness mean_density covered_fraction"
+        "time_s version updates mean_staleness mean_density mean_kept covered_fraction"
     )
     assert " ".join(run.tables.evaluations) == "time_s version loss accuracy"
 

@@ -135,6 +135,7 @@ def aggregations_are_of_their_visits(evidence: Evidence) -> Finding:
         "updates": groups.size().reindex(versions, fill_value=0),
         "mean_staleness": groups["staleness"].mean().reindex(versions),
         "mean_density": groups["density"].mean().reindex(versions),
+        "mean_kept": groups["kept"].mean().reindex(versions),
     }
 
     def of(name: str, wanted: Floats) -> Finding:
