@@ -41,6 +41,13 @@ def test_a_policy_of_ones_own_decides_how_many_are_sent_out():
     assert np.bincount(rounds).tolist() == [2, 3, 4, 5, 6, 7, 8, 8]
 
 
+def test_a_method_of_ones_own_decides_what_is_trained():
+    parts = prepared("taking-turns", "stop.rounds=6", "coordination.clients_per_round=8")
+    table = execute(parts, timing_only=True).tables["coverage"]
+    times = dict(zip(table["layer"], table["times_trained"], strict=True))
+    assert list(times.values()) == [24, 24, 48]  # 8 devices by 6 visits: the hidden layers in turn
+
+
 def test_a_selector_of_ones_own_decides_who_is_sent_out():
     devices, _ = dispatches("round-robin", "coordination.clients_per_round=3", "stop.rounds=8")
     assert devices.tolist() == [turn % 8 for turn in range(24)]
