@@ -45,14 +45,14 @@ def gather(full: Tensor, place: Place) -> Tensor:
     return full
 
 
-def add_at(full: Tensor, place: Place | None, values: Tensor) -> None:
-    """full[place] += values, in place."""
+def add_at(full: Tensor, place: Place | None, values: Tensor, factor: float = 1.0) -> None:
+    """full[place] += factor * values, in place."""
     if place is None:
-        full += values
+        full.add_(values, alpha=factor)
     elif all(isinstance(kept, slice) for kept in place):
-        full[place] += values
+        full[place].add_(values, alpha=factor)
     else:
-        full.index_put_(_broadcast(place, full), values, accumulate=True)
+        full.index_put_(_broadcast(place, full), values * factor, accumulate=True)
 
 
 def _broadcast(place: Place, full: Tensor) -> tuple[Tensor, ...]:
