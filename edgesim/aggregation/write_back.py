@@ -1,4 +1,4 @@
-"""Disjoint write-back (DW of algorithms 1.6): each coordinate takes the value of the one client that trained it.
+"""Disjoint write-back (DW of algorithms 1.6): each coordinate takes the value of whoever trained it.
 
     W+[c] = w_owner(c)[c], and W[c] where nobody trained it
 

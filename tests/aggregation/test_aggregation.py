@@ -10,7 +10,6 @@ from edgesim.aggregation._aggregator import Update
 from edgesim.aggregation._staleness import Poly
 from edgesim.aggregation.covered import Covered
 from edgesim.aggregation.fill import Fill
-from edgesim.aggregation.zero_inclusive import ZeroInclusive
 from tests.aggregation.merging import merged
 
 

@@ -1,4 +1,4 @@
-"""Laws of the rules of algorithms 1.6 (section 5: P1 to P8, P15, P19, P24 to P26) for masks, cuts and parts."""
+"""Laws of the rules for masks, cuts and parts (algorithms section 5: P1 to P8, P15, P19, P24 to P26)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,8 @@ from tests.aggregation.merging import merged, sent
 Model = dict[str, Tensor]
 
 AVERAGES = {
-    "covered": Covered(),
-    "covered_poly": Covered(staleness=Poly()),
-    "fill": Fill(),
-    "fill_hinge": Fill(staleness=Hinge()),
+    "covered": Covered(staleness=Poly()),
+    "fill": Fill(staleness=Hinge()),
     "zero_inclusive": ZeroInclusive(staleness=Poly()),
     "delta": Delta(staleness=Poly()),
 }
