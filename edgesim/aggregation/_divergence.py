@@ -45,8 +45,8 @@ class Divergence:
 
         self._updates += 1
         for name in update.values:
-            delta = self._sums.add(weights[name], update, name, weight)
-            square = weight * delta.square_().sum(dtype=torch.float64)
+            weighted = self._sums.add(weights[name], update, name, weight)
+            square = weighted.square_().sum(dtype=torch.float64) / weight
             self._squares[name] = self._squares.get(name, 0.0) + square
 
     def result(self) -> dict[str, float | None]:

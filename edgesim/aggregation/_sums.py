@@ -57,7 +57,7 @@ class Sums:
             counts: what is added to `covered`; the weight if absent.
 
         Returns:
-            m_i (w_i - what it is measured against), in the shape of the value and in memory that is reused.
+            weight m_i (w_i - what it is measured against), in the value's shape and in memory that is reused.
         """
         import torch
 
@@ -73,7 +73,7 @@ class Sums:
             delta.mul_(trained)
         if name not in self.moved:
             self.moved[name] = torch.zeros_like(whole)
-        add_at(self.moved[name], place, delta, weight)
+        add_at(self.moved[name], place, delta.mul_(weight))
         self._count(whole, name, place, trained, weight if counts is None else counts)
         if name in update.statistics:
             self.statistics.add(name)
@@ -93,7 +93,7 @@ class Sums:
                 self.covered[name] = covered + count
                 return
             covered = self.covered[name] = torch.full_like(whole, covered)
-        add_at(covered, place, whole.new_ones(()) if trained is None else trained, count)
+        add_at(covered, place, whole.new_tensor(count) if trained is None else trained.mul_(count))
 
     def _reused(self, role: str, like: Tensor) -> Tensor:
         """Memory for one tensor of this shape, with what the tensor or update before it left there."""

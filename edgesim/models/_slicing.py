@@ -45,14 +45,14 @@ def gather(full: Tensor, place: Place) -> Tensor:
     return full
 
 
-def add_at(full: Tensor, place: Place | None, values: Tensor, factor: float = 1.0) -> None:
-    """full[place] += factor * values, in place."""
+def add_at(full: Tensor, place: Place | None, values: Tensor) -> None:
+    """full[place] += values, in place."""
     if place is None:
-        full.add_(values, alpha=factor)
+        full += values
     elif all(isinstance(kept, slice) for kept in place):
-        full[place].add_(values, alpha=factor)
+        full[place] += values
     else:
-        full.index_put_(_broadcast(place, full), values * factor, accumulate=True)
+        full.index_put_(_broadcast(place, full), values, accumulate=True)
 
 
 def _broadcast(place: Place, full: Tensor) -> tuple[Tensor, ...]:
