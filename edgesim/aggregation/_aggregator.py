@@ -67,6 +67,7 @@ class Aggregator:
         needs_base: it measures an update against the version that was downloaded, so that `Update.base` has
             to be given, and an update may be merged once only.
         disjoint: no two updates of an aggregation may train the same coordinate.
+        keeps_untrained: a coordinate that nobody trained keeps its bits.
 
     Attributes:
         weights: `samples` weighs a client by its samples, `equal` counts each client once.
@@ -77,6 +78,7 @@ class Aggregator:
     one_at_a_time: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
     disjoint: ClassVar[bool] = False
+    keeps_untrained: ClassVar[bool] = True
 
     weights: Literal["samples", "equal"] = "samples"
     staleness: Staleness = Constant()
@@ -99,7 +101,8 @@ class Aggregator:
     ) -> tuple[dict[str, Tensor], Moments]:
         """The next version of the model, and the next state of the server's optimiser.
 
-        What goes in is left as it was; a coordinate that nobody trained keeps its bits.
+        What goes in is left as it was; a coordinate that nobody trained keeps its bits (see
+        `keeps_untrained`).
 
         Args:
             weights: the model before.

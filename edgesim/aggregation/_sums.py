@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgesim.aggregation._server_optimizer import Change
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from edgesim.aggregation._aggregator import Update
@@ -28,7 +29,7 @@ class Sums:
     moved: dict[str, Tensor] = field(default_factory=dict)
     covered: dict[str, Tensor | float] = field(default_factory=dict)
     statistics: set[str] = field(default_factory=set)
-    _delta: dict[str, Tensor] = field(default_factory=dict)  # memory that every update reuses
+    _memory: dict[tuple[str, torch.Size, torch.dtype], Tensor] = field(default_factory=dict)
 
     def add_all(self, weights: Mapping[str, Tensor], update: Update, weight: float) -> None:
         """Fold one update in, measured against the model before."""
@@ -44,7 +45,7 @@ class Sums:
         *,
         against: Tensor | None = None,
         counts: float | None = None,
-    ) -> None:
+    ) -> Tensor:
         """Fold one tensor of an update in.
 
         Args:
@@ -54,47 +55,55 @@ class Sums:
             weight: what the difference is multiplied by.
             against: what the value is measured against, in its shape; the model before if absent.
             counts: what is added to `covered`; the weight if absent.
+
+        Returns:
+            weight m_i (w_i - what it is measured against), in the value's shape and in memory that is reused.
         """
         import torch
 
-        place, mask = update.places.get(name), update.masks.get(name)
-        base = update.held(name, whole) if against is None else against
-        share: Tensor | float = weight if counts is None else counts
-        if place is None:
-            delta = self._delta[name] = torch.sub(update.values[name], base, out=self._delta.get(name))
-        else:
-            delta = update.values[name] - base
-        if mask is not None:
-            delta.mul_(mask)
-            share = mask.to(delta.dtype).mul_(share)
-        if place is None:
-            self._fold_whole(name, delta, share, weight)
-        else:
-            self._fold_cut(whole, name, place, delta.mul_(weight), share)
-        if name in update.statistics:
-            self.statistics.add(name)
-
-    def _fold_whole(self, name: str, delta: Tensor, share: Tensor | float, weight: float) -> None:
-        if name in self.moved:
-            self.moved[name].add_(delta, alpha=weight)
-            self.covered[name] = self.covered[name] + share
-        else:
-            self.moved[name] = delta * weight
-            self.covered[name] = share
-
-    def _fold_cut(self, whole: Tensor, name: str, place: Place, delta: Tensor, share: Tensor | float) -> None:
         from edgesim.models._slicing import add_at
 
-        moved = self.moved.setdefault(name, whole.new_zeros(whole.shape))
+        values, place, mask = update.values[name], update.places.get(name), update.masks.get(name)
+        base = update.held(name, whole) if against is None else against
+        delta = torch.sub(values, base, out=self._reused("delta", values))
+        trained = None
+        if mask is not None:
+            # As bytes: torch turns these into floats eight times as fast as booleans.
+            trained = self._reused("trained", values).copy_(mask.view(torch.uint8))
+            delta.mul_(trained)
+        if name not in self.moved:
+            self.moved[name] = torch.zeros_like(whole)
+        add_at(self.moved[name], place, delta.mul_(weight))
+        self._count(whole, name, place, trained, weight if counts is None else counts)
+        if name in update.statistics:
+            self.statistics.add(name)
+        return delta
+
+    def _count(
+        self, whole: Tensor, name: str, place: Place | None, trained: Tensor | None, count: float
+    ) -> None:
+        """Add the count to `covered` at the place, where `trained` is 1."""
+        import torch
+
+        from edgesim.models._slicing import add_at
+
         covered = self.covered.get(name, 0.0)
         if isinstance(covered, float):
-            covered = whole.new_full(whole.shape, covered)
-        add_at(moved, place, delta)
-        add_at(covered, place, delta.new_full(delta.shape, share) if isinstance(share, float) else share)
-        self.covered[name] = covered
+            if place is None and trained is None:
+                self.covered[name] = covered + count
+                return
+            covered = self.covered[name] = torch.full_like(whole, covered)
+        add_at(covered, place, whole.new_tensor(count) if trained is None else trained.mul_(count))
+
+    def _reused(self, role: str, like: Tensor) -> Tensor:
+        """Memory for one tensor of this shape, with what the tensor or update before it left there."""
+        key = (role, like.shape, like.dtype)
+        if key not in self._memory:
+            self._memory[key] = like.new_empty(like.shape)
+        return self._memory[key]
 
     def change(self, name: str, divisor: Tensor | float) -> Change:
-        """The sum of what moved / divisor, where anybody trained the tensor."""
+        """The sum of what moved / divisor, where anybody trained the tensor; the sum's memory is used up."""
         covered = self.covered[name]
         trained = None if isinstance(covered, float) else covered > 0
-        return Change(self.moved[name] / divisor, trained, is_statistic=name in self.statistics)
+        return Change(self.moved.pop(name).div_(divisor), trained, is_statistic=name in self.statistics)

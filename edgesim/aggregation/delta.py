@@ -56,7 +56,7 @@ class Delta(Aggregator):
                 else:
                     base = update.base[name]
                     sums.add(weights[name], update, name, discounted, against=base, counts=update.weight)
-        return {name: sums.change(name, self._divisor(sums, name)) for name in sums.moved}
+        return {name: sums.change(name, self._divisor(sums, name)) for name in sums.covered}
 
     def _divisor(self, sums: Sums, name: str) -> Tensor | float:
         averaged = self.reduction == "mean" or name in sums.statistics

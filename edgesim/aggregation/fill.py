@@ -33,4 +33,4 @@ class Fill(Aggregator):
             weight = self.discounted(update)
             sums.add_all(weights, update, weight)
             total += weight
-        return {name: sums.change(name, total) for name in sums.moved}
+        return {name: sums.change(name, total) for name in sums.covered}

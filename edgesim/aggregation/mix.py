@@ -47,4 +47,4 @@ class Mix(Aggregator):
                 whole = weights[name]
                 now = whole + sums.moved[name] if name in sums.moved else whole
                 sums.add(whole, update, name, share, against=update.held(name, now))
-        return {name: sums.change(name, 1.0) for name in sums.moved}
+        return {name: sums.change(name, 1.0) for name in sums.covered}

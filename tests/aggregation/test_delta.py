@@ -65,6 +65,23 @@ def test_a_cut_is_measured_against_the_cut_that_was_downloaded() -> None:
     assert after(Delta(), cut) == [12, 10, 9]
 
 
+def test_each_coordinate_is_divided_by_the_updates_that_cover_it() -> None:
+    """A mask, a cut and a masked cut; the weights are one, so that the divisor is their number."""
+    masked = client([0, 0, 0], [6, 9, 9], masks=mask(True, False, False))
+    cut = client([1, 1], [3, 5], places={"w": (torch.tensor([0, 2]),)})
+    masked_cut = client([2, 2], [3, 9], places={"w": (slice(0, 2),)}, masks=mask(True, False))
+    # First: (6 + 2 + 1) / 3. Second: nobody. Third: the cut alone, 4 / 1.
+    assert after(Delta(), masked, cut, masked_cut) == [13, 10, 14]
+
+
+def test_a_tensor_is_divided_by_those_who_sent_it() -> None:
+    before = {name: torch.zeros(1) for name in ("low", "high")}
+    both = Update({"low": torch.tensor([4.0]), "high": torch.tensor([2.0])}, 1.0, base=before)
+    suffix = Update({"high": torch.tensor([6.0])}, 3.0, base=before)
+    found = merged(Delta(), before, [both, suffix])
+    assert (found["low"].item(), found["high"].item()) == (4, 5)
+
+
 values = st.lists(st.floats(-100, 100), min_size=3, max_size=3).map(
     lambda row: torch.tensor(row, dtype=torch.float64)
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -48,6 +50,7 @@ def test_only_what_was_trained_is_mixed() -> None:
         {"w": torch.tensor([4.0, 0.0], dtype=torch.float64)}, 1.0, places={"w": (torch.tensor([0, 2]),)}
     )
     assert after(Mix(mixing=0.25), cut) == [1, 8, 6]
+    assert after(Mix(mixing=0.25), replace(cut, masks={"w": torch.tensor([False, True])})) == [0, 8, 6]
 
 
 def test_how_much_a_client_weighs_has_no_say() -> None:

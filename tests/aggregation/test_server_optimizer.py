@@ -136,11 +136,11 @@ def test_statistics_of_norms_are_averaged_and_meet_no_optimiser(rule: type[Aggre
         ("{name: adam, learning_rate: 0.1, beta1: 0.5}", ServerAdam(learning_rate=0.1, beta1=0.5)),
     ],
 )
-@pytest.mark.parametrize("name", ["covered", "fill", "mix", "delta"])
+@pytest.mark.parametrize("name", ["covered", "fill", "zero_inclusive", "mix", "delta"])
 def test_every_aggregation_takes_one_from_the_scenario(
     name: str, text: str, expected: ServerSgd | ServerAdam
 ) -> None:
-    several = name in ("covered", "fill")
+    several = name in ("covered", "fill", "zero_inclusive")
     policy = f"{{name: buffered, buffer: {1 + several}, concurrency: 2}}"
     fleet = BASE[: BASE.index("coordination")]
     base = f"{fleet}coordination: {policy}\nstop: {{rounds: 3}}\n"

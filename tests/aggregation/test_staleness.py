@@ -46,11 +46,11 @@ def test_the_factor_falls_and_never_to_nothing(discount: Constant | Poly | Hinge
         ("{name: hinge, delay: 2, slope: 0.6}", Hinge()),
     ],
 )
-@pytest.mark.parametrize("name", ["covered", "fill", "mix", "delta"])
+@pytest.mark.parametrize("name", ["covered", "fill", "zero_inclusive", "mix", "delta"])
 def test_every_aggregation_takes_one_from_the_scenario(
     name: str, text: str, expected: Constant | Poly | Hinge
 ) -> None:
-    several = name in ("covered", "fill")
+    several = name in ("covered", "fill", "zero_inclusive")
     policy = f"{{name: buffered, buffer: {1 + several}, concurrency: 2}}"
     fleet = BASE[: BASE.index("coordination")]
     base = f"{fleet}coordination: {policy}\nstop: {{rounds: 3}}\n"
