@@ -121,6 +121,12 @@ CARE = (
         "train falls behind",
     ),
     Rule(
+        lambda c: c.submodel.partial and not c.aggregation.keeps_untrained,
+        "aggregation",
+        "{aggregation} with {submodel}: what some devices lack shrinks and what none holds becomes 0; it "
+        "is an ablation",
+    ),
+    Rule(
         lambda c: c.submodel.exact_coverage and not c.coordination.whole_rounds,
         "coordination",
         "{coordination} with {submodel}: updates that do not count break its equal coverage of the model",

@@ -134,6 +134,7 @@ def fold(
             "aggregations": tables.aggregations,
             "evaluations": tables.evaluations,
             "coverage": learner.coverage(),
+            **({"divergence": learner.divergence()} if isinstance(learner, Federation) else {}),
             **_links(world.topology, simulation.links.books),
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,

@@ -1,4 +1,4 @@
-"""How far the updates of one aggregation disagree, per tensor, in one pass and whatever the rule that merges.
+"""How far the updates of one aggregation disagree, in one pass and whatever the rule that merges.
 
 With d_i = m_i (w_i - W) and a_i of `_aggregator`, and D = sum_i a_i d_i / sum_i a_i m_i their mean over those
 who trained a coordinate:
@@ -13,7 +13,7 @@ update has to be kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,22 +49,37 @@ class Divergence:
             square = weighted.square_().sum(dtype=torch.float64) / weight
             self._squares[name] = self._squares.get(name, 0.0) + square
 
-    def result(self) -> dict[str, float | None]:
-        """Divergence per tensor that anybody trained; null where the updates have no mean direction.
+    def result(self, groups: Mapping[str, Sequence[str]]) -> dict[str, float | None]:
+        """Divergence per group of tensors; null where the updates have no mean direction, or there are none.
 
         What the precision of the tensors cannot tell from none counts as none.
-        """
-        return {name: self._of(name, float(square)) for name, square in self._squares.items()}
 
-    def _of(self, name: str, squares: float) -> float | None:
+        Args:
+            groups: names of the tensors of each group, those that nobody trained among them.
+        """
+        return {
+            group: self._of([name for name in names if name in self._squares])
+            for group, names in groups.items()
+        }
+
+    def _of(self, names: Sequence[str]) -> float | None:
+        import torch
+
+        if not names:
+            return None
+        squares = sum(float(self._squares[name]) for name in names)
+        shared = sum(self._shared(name) for name in names)
+        rounding = 4 * self._updates * torch.finfo(self._sums.moved[names[0]].dtype).eps
+        if shared <= rounding**2 * squares:
+            return None
+        apart = squares - shared
+        return math.sqrt(apart / shared) if apart > rounding * squares else 0.0
+
+    def _shared(self, name: str) -> float:
+        """sum_i a_i |m_i D|^2 of one tensor."""
         import torch
 
         moved, covered = self._sums.moved[name], self._sums.covered[name]
         if not isinstance(covered, float):
             covered = covered.clamp(min=torch.finfo(covered.dtype).tiny)  # nothing moved where nobody trained
-        shared = float(moved.square().div_(covered).sum(dtype=torch.float64))
-        rounding = 4 * self._updates * torch.finfo(moved.dtype).eps
-        if shared <= rounding**2 * squares:
-            return None
-        apart = squares - shared
-        return math.sqrt(apart / shared) if apart > rounding * squares else 0.0
+        return float(moved.square().div_(covered).sum(dtype=torch.float64))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgesim.aggregation._aggregator import Aggregator, Update
+from edgesim.aggregation._divergence import Divergence
 from edgesim.aggregation._server_optimizer import Moments
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.models._slicing import Slicer, make_slicer
@@ -38,6 +39,7 @@ from edgesim.training.part import Part, make_part
 Tensors = Mapping[str, Tensor]
 
 _WHOLE = Slicer({})
+_DIVERGENCE_EVERY = 10  # aggregations: it costs as much again as merging
 
 
 @dataclass
@@ -72,6 +74,9 @@ class Federation:
     _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
     _losses: dict[int, float] = field(default_factory=dict)
+    _divergence: dict[str, list[object]] = field(
+        default_factory=lambda: {"version": [], "layer": [], "divergence": []}
+    )
     _metrics: dict[str, float] | None = None
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
@@ -87,8 +92,11 @@ class Federation:
         started = time.perf_counter()
         assignments = [self.ledger.open[dispatch] for dispatch in dispatches]
         updates = self._updates(assignments, staleness)
+        version = assignments[0].order.version + staleness[0]
         if self.ledger.keep_latest:
-            updates = self._all_latest(assignments, updates, assignments[0].order.version + staleness[0])
+            updates = self._all_latest(assignments, updates, version)
+        if version % _DIVERGENCE_EVERY == 0 and len(dispatches) > 1:
+            updates = self._watched(updates, version + 1)
         self.weights, self._moments = self.aggregator.aggregate(self.weights, updates, self._moments)
         self._forget(dispatches)
         self._metrics = None
@@ -152,6 +160,17 @@ class Federation:
             for name, held in mask.tensors.items()
             if name in params
         }
+
+    def _watched(self, updates: Iterator[Update], version: int) -> Iterator[Update]:
+        """The same updates; how far they diverge is written down when all have passed."""
+        seen = Divergence()
+        for update in updates:
+            seen.add(self.weights, update, self.aggregator.discounted(update))
+            yield update
+        layers = {layer.name: layer.tensors for layer in self.ledger.structure.layers}
+        for layer, divergence in seen.result(layers).items():
+            for column, value in zip(self._divergence.values(), (version, layer, divergence), strict=True):
+                column.append(value)
 
     def _all_latest(
         self, assignments: Sequence[Assignment], arrived: Iterator[Update], version: int
@@ -227,6 +246,10 @@ class Federation:
                 self._metrics |= {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
+
+    def divergence(self) -> Mapping[str, Sequence[object]]:
+        """Columns of the divergence table: by layer, how far the updates of every tenth aggregation differ."""
+        return self._divergence
 
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""

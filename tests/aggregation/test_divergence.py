@@ -21,7 +21,9 @@ def divergence(before: dict[str, Tensor], crowd: list[Update]) -> dict[str, floa
     seen = Divergence()
     for update in crowd:
         seen.add(before, update, update.weight)
-    return seen.result()
+    return seen.result(
+        {name: [name] for name in dict.fromkeys(name for update in crowd for name in update.values)}
+    )
 
 
 def client(*row: float, weight: float = 1.0) -> Update:
@@ -46,10 +48,18 @@ def test_only_those_who_trained_a_coordinate_can_disagree_there() -> None:
     assert divergence(ZERO, [one, other])["w"] == 0
 
 
-def test_a_tensor_that_nobody_trained_is_absent_and_without_a_mean_there_is_no_ratio() -> None:
-    found = divergence(ZERO | {"b": torch.zeros(1)}, [client(2, 1), client(-2, -1)])
-    assert found == {"w": None}
+def test_without_a_mean_there_is_no_ratio() -> None:
+    assert divergence(ZERO, [client(2, 1), client(-2, -1)]) == {"w": None}
     assert divergence(ZERO, [client(0, 0), client(0, 0)]) == {"w": None}
+
+
+def test_the_tensors_of_a_layer_count_as_one() -> None:
+    """The mean is (2, 0), and each of two updates is 1 away from it; a layer that nobody trained has none."""
+    seen = Divergence()
+    before = {"w": torch.zeros(1), "b": torch.zeros(1), "deep": torch.zeros(1)}
+    for side in (1.0, -1.0):
+        seen.add(before, Update({"w": torch.tensor([2.0]), "b": torch.tensor([side])}, 1.0), 1.0)
+    assert seen.result({"top": ["w", "b"], "bottom": ["deep"]}) == {"top": pytest.approx(0.5), "bottom": None}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
