@@ -248,7 +248,7 @@ class Federation:
         return dict(self._metrics)
 
     def divergence(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the divergence table: by layer, how far the updates of every tenth aggregation differ."""
+        """Columns of the divergence table: by layer, how far every tenth aggregation's updates differ."""
         return self._divergence
 
     def coverage(self) -> Mapping[str, Sequence[object]]:

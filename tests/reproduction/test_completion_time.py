@@ -1,8 +1,8 @@
 """Completion time over the spread of computation (algorithms 6.2: R16), with links that cost nothing.
 
 Five fast devices and five that are `spread` times slower train rounds in which everybody takes part, each
-with the largest sub-model that keeps up with a fast device's full model. What a method saves is FedAvg's round
-time over its own.
+with the largest sub-model that keeps up with a fast device's full model. What a method saves is FedAvg's
+round time over its own.
 """
 
 from __future__ import annotations
