@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_map
 
 from edgesim.models._attention import CutAttention, is_attention
 from edgesim.models._units import UnitLayout, Units, is_depthwise
@@ -128,19 +130,19 @@ def small_network(
             len(kept[size.group]),
         )
     if scale != 1:
-        for maker in (path for group in layout.groups for path in group.makers):
+        for maker in dict.fromkeys(path for group in layout.groups for path in group.makers):
             small.get_submodule(maker).register_forward_hook(_Scaler(scale))
     return small
 
 
 @dataclass(frozen=True)
 class _Scaler:
-    """A forward hook: divides a layer's output in training and leaves it as it is in evaluation."""
+    """A forward hook: divides a layer's outputs in training and leaves them as they are in evaluation."""
 
     scale: float
 
-    def __call__(self, module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return output / self.scale if module.training else output
+    def __call__(self, module: nn.Module, _inputs: object, output: Any) -> Any:
+        return tree_map(lambda tensor: tensor / self.scale, output) if module.training else output
 
 
 def _adjust(module: nn.Module, rate: float) -> None:
@@ -156,6 +158,8 @@ def _adjust(module: nn.Module, rate: float) -> None:
         if channels != module.num_channels:
             module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
         module.num_channels = channels
+    elif isinstance(module, nn.RNNBase):
+        module.hidden_size, module.input_size = module.weight_hh_l0.shape[1], module.weight_ih_l0.shape[1]
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:

@@ -71,7 +71,7 @@ class Ledger:
         if key not in self._structures:
             whole = self.structure
             small = small_network(whole.network, whole.units, cut.kept, cut.rate, submodel.scale)
-            self._structures[key] = read_structure(small, whole.input_shape)
+            self._structures[key] = read_structure(small, whole.input_shape, whole.tokens)
         return self._structures[key]
 
     def workload_of(self, submodel: Submodel, samples: int) -> Workload:
