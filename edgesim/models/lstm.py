@@ -1,8 +1,11 @@
-"""LEAF's LSTM for Shakespeare (Caldas et al. 2018): the next character, from the 80 before it."""
+"""LEAF's LSTM for Shakespeare (Caldas et al. 2018): the next character, from the 80 before it.
+
+819 920 parameters for LEAF's 80 characters: 2 048 more than in TensorFlow, as PyTorch's LSTM has two biases.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from edgesim.models._model import Model
 from edgesim.models._tokens import Predict, length_of
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 @component
 class Lstm(Model):
-    """An embedding, two LSTM layers and a linear layer: 818 402 parameters for 80 characters of 90.
+    """An embedding, two LSTM layers and a linear layer.
 
     Attributes:
         embedding: width of the embedding.
@@ -23,7 +26,7 @@ class Lstm(Model):
         predict: `last` for one prediction per sample, `all` for one at every position.
     """
 
-    reads_tokens = True
+    reads_tokens: ClassVar[bool | None] = True
 
     embedding: Count = 8
     hidden: Count = 256

@@ -13,7 +13,7 @@ parameters; its embedding has one more row, which HeteroFL needs for masked toke
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -41,7 +41,7 @@ class Transformer(Model):
         predict: `all` for a prediction at every position, `last` for one per sample.
     """
 
-    reads_tokens = True
+    reads_tokens: ClassVar[bool | None] = True
 
     embedding: Count = 96
     heads: Count = 4

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgesim.models._recurrent import has_recurrence
 from edgesim.rng import Streams
 from edgesim.training._stacking import stack, unstack
 from edgesim.training.batches import Positions, padded, widths
@@ -40,7 +41,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Samples:
-    """The training pool, on the training device: x [n, *input], y [n]."""
+    """The training pool, on the training device: x [n, *input], y [n], or [n, length] for one per position."""
 
     x: Tensor
     y: Tensor
@@ -98,6 +99,15 @@ class Trained:
     params: Tensors
     buffers: Tensors
     loss: float
+
+
+def unstackable(network: nn.Module) -> str | None:
+    """Why clients of a network cannot be stacked in cohorts; null where they can."""
+    if has_batch_statistics(network):
+        return "batch norm would see the padding"
+    if has_recurrence(network):
+        return "PyTorch cannot run recurrent layers of many clients at once"
+    return None
 
 
 def has_batch_statistics(network: nn.Module) -> bool:
@@ -161,7 +171,7 @@ class Trainer:
             plan = self.plan(job, self._width(len(positions)), None)
             if plan.prefix is not None and features is None:
                 features = self._features(plan, job)
-            (index,), (weight,) = self._padded([positions], plan.batch)
+            (index,), (weight,) = self._padded([positions], plan.batch, job)
             loss, *buffers = plan.step(
                 *params.values(),
                 *states,
@@ -223,13 +233,13 @@ class Trainer:
         buffers = {name: b.clone() for name, b in stack([job.buffers for job in jobs]).items()}
         aux = stack([job.aux for job in jobs]) | self._anchors(given)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
-        losses = torch.zeros(len(jobs), dtype=self.samples.x.dtype, device=self.execution.device)
+        losses = torch.zeros(len(jobs), dtype=_dtype(jobs[0]), device=self.execution.device)
         features = self._stacked_features(jobs, width, frozen)
         for step in range(len(jobs[0].batches)):
             active = [job for job in jobs if len(job.batches) > step]
             count = len(active)
             plan = self.plan(jobs[0], width, count)
-            index, weight = self._padded([job.batches[step] for job in active], width)
+            index, weight = self._padded([job.batches[step] for job in active], width, jobs[0])
             loss, *fresh = plan.step(
                 *(value[:count] for group in (params.values(), states, frozen.values()) for value in group),
                 *(value[:count] for group in (buffers.values(), aux.values()) for value in group),
@@ -278,7 +288,7 @@ class Trainer:
             x = self.samples.x.new_empty(width, *self.samples.x.shape[1:])
             if self.execution.channels_last and clients is None and x.dim() == 4:
                 x = _with_channels_last(x)
-            y = self.samples.y.new_empty(width)
+            y = self.samples.y.new_empty(width, *self.samples.y.shape[1:])
             example = Example(job.params, job.frozen, job.buffers, self._aux(job), x, y)
             self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
         return self._plans[key]
@@ -311,9 +321,9 @@ class Trainer:
     def _widest(self, job: Job) -> int:
         return self._width(max((len(positions) for positions in job.batches), default=1))
 
-    def _padded(self, batches: Sequence[Positions], width: int) -> tuple[Positions, Tensor]:
+    def _padded(self, batches: Sequence[Positions], width: int, job: Job) -> tuple[Positions, Tensor]:
         index, weight = padded(batches, width)
-        return index, torch.from_numpy(weight).to(self.execution.device, self.samples.x.dtype)
+        return index, torch.from_numpy(weight).to(self.execution.device, _dtype(job))
 
     def _noise(self, plan: StepPlan, jobs: Sequence[Job], step: int) -> list[Tensor]:
         """Kept or dropped for each element of each random input, from each visit's own stream."""
@@ -332,6 +342,11 @@ class Trainer:
 def _shape(job: Job) -> tuple[object, ...]:
     """What jobs must share to run by the same plan; a network stands for its shapes and lives as long."""
     return id(job.network), tuple(job.params), tuple(job.frozen)
+
+
+def _dtype(job: Job) -> torch.dtype:
+    """Floating-point type of the parameters, in which losses are weighted; samples may be tokens."""
+    return next(iter(job.params.values())).dtype
 
 
 def _places(jobs: Sequence[Job], index: Positions) -> Tensor:

@@ -30,6 +30,7 @@ from edgesim.training.batches import draw_batches
 from edgesim.training.cohorts import Job, Trained, Trainer
 from edgesim.training.evaluate import Evaluator
 from edgesim.training.ledger import Assignment, Ledger
+from edgesim.training.objective import IGNORED
 from edgesim.training.part import Part, make_part
 
 Tensors = Mapping[str, Tensor]
@@ -156,9 +157,11 @@ class Federation:
         """1 for each class that the device has samples of, else 0, [classes]."""
         if device not in self._present:
             labels = self.trainer.samples.y[torch.from_numpy(self.shards[device])]
-            output = self.ledger.structure.layers[-1].output_elements
-            present = torch.zeros(output, dtype=self.trainer.samples.x.dtype, device=labels.device)
-            self._present[device] = present.index_fill_(0, labels, 1.0)
+            dtype = next(iter(self.weights.values())).dtype
+            present = torch.zeros(
+                self.ledger.structure.output_shape[-1], dtype=dtype, device=labels.device
+            )
+            self._present[device] = present.index_fill_(0, labels[labels != IGNORED], 1.0)
         return self._present[device]
 
     def _class_rows(self, device: int, params: Tensors) -> dict[str, Tensor]:
@@ -189,8 +192,8 @@ class Federation:
             started = time.perf_counter()
             self._metrics = {}
             for prefix, evaluator in self.evaluators.items():
-                loss, accuracy = evaluator(self.weights)
-                self._metrics |= {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+                measured = evaluator(self.weights)
+                self._metrics |= {f"{prefix}{name}": value for name, value in measured.items()}
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
 
