@@ -196,13 +196,13 @@ def test_reading_leaves_the_network_as_it_was() -> None:
 # ------------------------------------------------------------------------------------- what is refused
 
 
-class Recurrent(nn.Module):
+class Quadratic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.form = nn.Bilinear(3, 3, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0][:, -1]
+        return self.form(x, x)
 
 
 class Tied(nn.Module):
@@ -235,7 +235,7 @@ class Combined(nn.Linear):
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
-        (Recurrent(), (5, 3), r"aten\.\w*rnn\w*\.default uses parameter lstm\.weight_ih_l0, .* not known"),
+        (Quadratic(), (3,), r"aten\._trilinear\.default uses parameter form\.weight, .* not known"),
         (Tied(nn.Linear(3, 3), nn.ReLU()), (3,), r"parameter layer\.\w+ is used twice"),
         (Tied(nn.LayerNorm(3), nn.Linear(3, 3)), (3,), r"parameter layer\.\w+ is used twice"),
         (Idle(), (3,), r"parameter idle\.weight takes no part"),
@@ -247,7 +247,7 @@ class Combined(nn.Linear):
         ),
         (nn.Linear(3, 2), (4,), r"does not run on an input of shape \(4,\): .*mat1 and mat2"),
     ],
-    ids=["lstm", "shared layer", "shared norm", "unused", "combined", "bare statistics", "wrong input"],
+    ids=["bilinear", "shared layer", "shared norm", "unused", "combined", "bare statistics", "wrong input"],
 )
 def test_what_has_no_known_cost_is_an_error_that_names_it(
     network: nn.Module, shape: tuple[int, ...], message: str
