@@ -39,7 +39,7 @@ class CausalTransformer(nn.Module):
         self.output = nn.Linear(embedding, tokens)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [batch, length, tokens] of tokens [batch, length]; of the last position alone where asked."""
+        """Logits [batch, length, tokens] of tokens [batch, length]; of the last position alone if asked."""
         place = torch.arange(x.shape[1], device=x.device)
         stream = self.dropout(self.norm(self.tokens(x) + self.positions(place)))
         future = place > place.unsqueeze(1)

@@ -19,8 +19,8 @@ class Model(ABC):
     """An architecture with its parameters, built once the data set is known.
 
     Claims:
-        reads_tokens: whether samples are tokens and `classes` is the vocabulary's size, or numbers; null where
-            that is not known.
+        reads_tokens: whether samples are tokens, of which there are as many as classes, or numbers; null
+            where that is not known.
     """
 
     reads_tokens: ClassVar[bool | None] = False

@@ -3,8 +3,8 @@
     h    hidden units of a layer
     g    gates: 4 of an LSTM, 3 of a GRU, 1 of a plain RNN
 
-The weights of a layer have g h rows: row k h + i is gate k of unit i. The state is fed back, so that unit i is
-also column i of the recurrent weights.
+The weights of a layer have g h rows: row k h + i is gate k of unit i. The state is fed back, so that unit i
+is also column i of the recurrent weights.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from edgesim.errors import RunFailed
 
 Dims = Sequence[NDArray[np.int64] | None]
 
@@ -45,13 +47,28 @@ def is_recurrence(module: nn.Module) -> bool:
     return isinstance(module, _KINDS) and type(module).forward in _FORWARDS and module.proj_size == 0
 
 
+def refuse_others(network: nn.Module) -> None:
+    """Let pass networks whose recurrent layers are all such that their units are known.
+
+    Raises:
+        RunFailed: one is not; the message names it.
+    """
+    for path, module in network.named_modules():
+        if isinstance(module, nn.RNNBase) and not is_recurrence(module):
+            raise RunFailed(
+                f"module {path} ({type(module).__name__}) has projections or a forward pass of its own, and"
+                " how to cut it is not known; use PyTorch's own with proj_size=0, or a method that cuts no"
+                " widths (full, fedpmt)"
+            )
+
+
 def has_recurrence(network: nn.Module) -> bool:
     """Whether a network has recurrent layers of any kind."""
     return any(isinstance(module, nn.RNNBase) for module in network.modules())
 
 
 def input_weights(network: nn.Module) -> dict[str, str]:
-    """For each parameter of a recurrent layer, the name of the weights that its layer reads its input with."""
+    """For each parameter of a recurrent layer, the name of the weights that the layer's input meets."""
     found = {}
     for path, module in network.named_modules():
         if isinstance(module, nn.RNNBase):

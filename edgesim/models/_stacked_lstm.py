@@ -17,7 +17,7 @@ class StackedLstm(nn.Module):
         self.output = nn.Linear(hidden, tokens)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [batch, length, tokens] of tokens [batch, length]; of the last position alone where asked."""
+        """Logits [batch, length, tokens] of tokens [batch, length]; of the last position alone if asked."""
         states, _ = self.lstm2(self.lstm1(self.tokens(x))[0])
         logits: Tensor = self.output(states[:, -1] if self.last else states)
         return logits

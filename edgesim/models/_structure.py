@@ -67,8 +67,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product that is no layer: of two activations (attention scores), or of a state and a layer's
-    recurrent weights in one time step.
+    """A product that is no layer of its own.
+
+    Either of two activations (attention scores), or of a state and its layer's recurrent weights at one step.
 
     Attributes:
         macs: multiply-adds of one forward sample.

@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -32,7 +31,7 @@ from edgesim.models._attention import (
     is_attention,
     places_in_attention,
 )
-from edgesim.models._recurrent import TiedRecurrence, is_recurrence, places_in_recurrence
+from edgesim.models._recurrent import TiedRecurrence, is_recurrence, places_in_recurrence, refuse_others
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -126,6 +125,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     """
     network = copy.deepcopy(structure.network).requires_grad_()  # on frozen parameters nothing would be found
     network.eval()
+    refuse_others(network)
     opaque = {
         path: module
         for path, module in network.named_modules()
@@ -137,6 +137,10 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
     order = {layer.name: place for place, layer in enumerate(structure.layers)}
+    for place, layer in enumerate(
+        structure.layers
+    ):  # a recurrence may have several, which stand-ins tell apart
+        order |= {name.replace("weight_ih_", ""): place for name in layer.tensors if "weight_ih_" in name}
 
     def rank(item: Any) -> int:
         path = names[item.dep.target.module]

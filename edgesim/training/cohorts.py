@@ -41,7 +41,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Samples:
-    """The training pool, on the training device: x [n, *input], y [n], or [n, length] for one per position."""
+    """The training pool, on the training device: x [n, *input], y [n] or, one per position, [n, length]."""
 
     x: Tensor
     y: Tensor

@@ -158,9 +158,7 @@ class Federation:
         if device not in self._present:
             labels = self.trainer.samples.y[torch.from_numpy(self.shards[device])]
             dtype = next(iter(self.weights.values())).dtype
-            present = torch.zeros(
-                self.ledger.structure.output_shape[-1], dtype=dtype, device=labels.device
-            )
+            present = torch.zeros(self.ledger.structure.output_shape[-1], dtype=dtype, device=labels.device)
             self._present[device] = present.index_fill_(0, labels[labels != IGNORED], 1.0)
         return self._present[device]
 
