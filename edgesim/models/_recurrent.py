@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def recurrence_as_products() -> Iterator[None]:
 
     The fused ones depend on the host, hide their costs, and cuDNN's counts as random.
     """
-    switches = (torch.backends.mkldnn, torch.backends.cudnn)
+    switches: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
     before = [switch.enabled for switch in switches]
     for switch in switches:
         switch.enabled = False
@@ -105,7 +106,7 @@ class TiedRecurrence(nn.Module):
     ) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
         """An output and last states that depend on the same channels as those of the recurrence."""
         batch_first = self.batch_first and x.dim() == 3
-        states = sum(hx) if isinstance(hx, tuple) else hx
+        states = hx[0] + hx[1] if isinstance(hx, tuple) else hx
         last = []
         for start in range(0, len(self._layers), self.directions):
             outputs = []

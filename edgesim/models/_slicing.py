@@ -159,7 +159,8 @@ def _adjust(module: nn.Module, rate: float) -> None:
             module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
         module.num_channels = channels
     elif isinstance(module, nn.RNNBase):
-        module.hidden_size, module.input_size = module.weight_hh_l0.shape[1], module.weight_ih_l0.shape[1]
+        module.hidden_size = module.get_parameter("weight_hh_l0").shape[1]
+        module.input_size = module.get_parameter("weight_ih_l0").shape[1]
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:

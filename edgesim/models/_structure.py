@@ -179,9 +179,9 @@ class ModelStructure:
         kept: list[Tensor] = []  # storages must stay alive, or an address could be counted for two tensors
 
         def pack(tensor: Tensor) -> Tensor:
-            address = tensor.untyped_storage().data_ptr()
-            if address not in owned:
-                saved[address] = max(saved.get(address, 0), tensor.numel() * tensor.element_size())
+            storage = tensor.untyped_storage()  # whole, as the gates of an LSTM are parts of one tensor
+            if storage.data_ptr() not in owned:
+                saved[storage.data_ptr()] = storage.nbytes()
                 kept.append(tensor)
             return tensor
 
