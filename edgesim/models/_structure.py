@@ -237,6 +237,8 @@ def read_structure(
     unused = [name for name, _ in network.named_parameters() if name not in seen]
     if unused:
         raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
+    if not isinstance(output, Tensor):
+        raise RunFailed(f"the model gives {type(output).__name__}; it must give one tensor, its predictions")
     shapes = tuple(input_shape), tuple(output.shape[1:])
     return ModelStructure(layers, tuple(watcher.products), network, *shapes, tokens)
 

@@ -136,11 +136,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     graph = _dependencies(network, structure)
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
-    order = {layer.name: place for place, layer in enumerate(structure.layers)}
-    for place, layer in enumerate(
-        structure.layers
-    ):  # a recurrence may have several, which stand-ins tell apart
-        order |= {name.replace("weight_ih_", ""): place for name in layer.tensors if "weight_ih_" in name}
+    order = _forward_order(structure)
 
     def rank(item: Any) -> int:
         path = names[item.dep.target.module]
@@ -157,6 +153,14 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     recurrences = {path for path, module in opaque.items() if is_recurrence(module)}
     groups = tuple(_made_by(group, recurrences) for group in layout.groups)
     return replace(layout, groups=groups, places=_of_opaque(layout.places, opaque, network))
+
+
+def _forward_order(structure: ModelStructure) -> dict[str, int]:
+    """Place of each layer by its name, and of those of one recurrence by the names of their stand-ins."""
+    order = {layer.name: place for place, layer in enumerate(structure.layers)}
+    for place, layer in enumerate(structure.layers):
+        order |= {name.replace("weight_ih_", ""): place for name in layer.tensors if "weight_ih_" in name}
+    return order
 
 
 def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:

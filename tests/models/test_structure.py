@@ -232,9 +232,15 @@ class Combined(nn.Linear):
         return nn.functional.linear(x, self.weight * self.gain, self.bias)
 
 
+class Pair(nn.Linear):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(x), x
+
+
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
+        (Pair(3, 2), (3,), "gives tuple; it must give one tensor"),
         (Quadratic(), (3,), r"aten\._trilinear\.default uses parameter form\.weight, .* not known"),
         (Tied(nn.Linear(3, 3), nn.ReLU()), (3,), r"parameter layer\.\w+ is used twice"),
         (Tied(nn.LayerNorm(3), nn.Linear(3, 3)), (3,), r"parameter layer\.\w+ is used twice"),
@@ -247,7 +253,16 @@ class Combined(nn.Linear):
         ),
         (nn.Linear(3, 2), (4,), r"does not run on an input of shape \(4,\): .*mat1 and mat2"),
     ],
-    ids=["bilinear", "shared layer", "shared norm", "unused", "combined", "bare statistics", "wrong input"],
+    ids=[
+        "two outputs",
+        "bilinear",
+        "shared layer",
+        "shared norm",
+        "unused",
+        "combined",
+        "bare statistics",
+        "wrong input",
+    ],
 )
 def test_what_has_no_known_cost_is_an_error_that_names_it(
     network: nn.Module, shape: tuple[int, ...], message: str
