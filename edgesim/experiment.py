@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -274,14 +275,17 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
         chosen = torch.from_numpy(order[: scenario.evaluate.recalibrate])
         calibration = Samples(pool.x[chosen], pool.y[chosen])
     channels_last = options.memory_format == "channels_last"
+    elements = math.prod(parts.structure.output_shape)
     return {
-        prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration)
+        prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration, elements)
         for prefix, samples in splits.items()
     }
 
 
 def _placer(device: str, dtype: torch.dtype) -> Callable[[NDArray[Any], NDArray[Any]], Samples]:
     def place(x: NDArray[Any], y: NDArray[Any]) -> Samples:
-        return Samples(torch.from_numpy(x).to(device, dtype), torch.from_numpy(y).to(device))
+        samples = torch.from_numpy(x)
+        kind = dtype if samples.is_floating_point() else None  # tokens stay tokens
+        return Samples(samples.to(device, kind), torch.from_numpy(y).to(device))
 
     return place

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgesim import composition
+from edgesim import composition, registry
 from edgesim.capacity import capacities, expected_visits_s, misfits
 from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import deal
@@ -30,7 +30,7 @@ from edgesim.server.roster import Roster
 from edgesim.submodels._submodel import expected
 from edgesim.submodels.full import Full
 from edgesim.training.accounting import Charging, LocalWork, workload
-from edgesim.training.cohorts import has_batch_statistics
+from edgesim.training.cohorts import unstackable
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
 
@@ -105,7 +105,8 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
     data = scenario.dataset.load(_data_root(experiment), download)
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
-    structure = read_structure(network, data.input_shape)
+    structure = read_structure(network, data.input_shape, _tokens(data))
+    _check_predictions(structure, data)
     world = World.draw(scenario.fleet, scenario.server, scenario.faults, experiment.catalogue, timing)
     cost = world.cost
     clients = None if data.clients is None else data.clients[pool]
@@ -144,7 +145,32 @@ def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.i
     return np.sort(order[cut:]), np.sort(order[:cut])
 
 
+def _tokens(data: Data) -> int | None:
+    """Size of the vocabulary where samples are tokens; null where they are numbers."""
+    return data.classes if np.issubdtype(data.train_x.dtype, np.integer) else None
+
+
+def _check_predictions(structure: ModelStructure, data: Data) -> None:
+    """The model must predict what the data set has labels of.
+
+    Raises:
+        InputError: it predicts per sample where there is a label per position, or the reverse.
+    """
+    predicted, labels = structure.output_shape[:-1], data.train_y.shape[1:]
+    if predicted != labels:
+        message = (
+            f"gives predictions of shape {predicted} for each sample, and the data set has labels of shape "
+            f"{labels}; the models of text have predict: all for one per position, last for one per sample"
+        )
+        raise InputError(Problem(message, "model"))
+
+
 def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Module:
+    reads_tokens, tokens = scenario.model.reads_tokens, _tokens(data)
+    if reads_tokens is not None and reads_tokens != (tokens is not None):
+        model, dataset = (f'"{registry.name_of(part)}"' for part in (scenario.model, scenario.dataset))
+        wants, has = ("tokens", "numbers") if reads_tokens else ("numbers", "tokens")
+        raise InputError(Problem(f"{model} takes {wants}, and {dataset} has {has}; choose another", "model"))
     seed = int(streams.bits("initialisation")) >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -248,14 +274,12 @@ def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelS
         raise InputError(Problem(f'is "{device}", but PyTorch finds no CUDA device here', "execution.device"))
     convolutions = sum(layer.kind == "conv" for layer in structure.layers)
     on_cpu = device == "cpu"
-    mode = options.mode
+    mode, reason = options.mode, unstackable(network)
     if mode == "auto":
-        alone = has_batch_statistics(network) or (on_cpu and convolutions > 0)
+        alone = reason is not None or (on_cpu and convolutions > 0)
         mode = "sequential" if alone else "stacked"
-    elif mode == "stacked" and has_batch_statistics(network):
-        raise InputError(
-            Problem("is stacked, but batch norm would see the padding; use sequential", "execution.mode")
-        )
+    elif mode == "stacked" and reason is not None:
+        raise InputError(Problem(f"is stacked, but {reason}; use sequential", "execution.mode"))
     layout = options.memory_format
     if layout == "auto":
         suited = on_cpu and mode == "sequential" and 0 < convolutions < SHALLOW

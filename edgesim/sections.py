@@ -161,17 +161,18 @@ def _without_nulls(target: Any) -> Any:
 
 
 def _reachable(target: dict[str, float]) -> dict[str, float]:
-    accuracy = target.get("accuracy", 1.0)
-    if not 0 < accuracy <= 1:
-        hint = f"; for {accuracy:g} % write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
-        raise ValueError(f"accuracy is a share between 0 and 1, got {accuracy:g}{hint}")
+    for name in ("accuracy", "top5_accuracy"):
+        accuracy = target.get(name, 1.0)
+        if not 0 < accuracy <= 1:
+            hint = f"; for {accuracy:g} % write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
+            raise ValueError(f"{name} is a share between 0 and 1, got {accuracy:g}{hint}")
     if target.get("loss", 1.0) <= 0:
         raise ValueError(f"loss must be more than 0, got {target['loss']:g}")
     return target
 
 
 Target = Annotated[
-    dict[Literal["accuracy", "loss"], float],
+    dict[Literal["accuracy", "loss", "top5_accuracy"], float],
     Field(min_length=1, max_length=1),
     AfterValidator(_reachable),
     BeforeValidator(_without_nulls),

@@ -34,8 +34,16 @@ _TOLERANCE = 1e-3  # of the largest output, in float32; a unit out of place is o
 _MIXING = (functional.group_norm, functional.layer_norm, functional.rms_norm, functional.local_response_norm)
 
 
-def checked(network: nn.Module, layout: UnitLayout, input_shape: Sequence[int]) -> UnitLayout:
+def checked(
+    network: nn.Module, layout: UnitLayout, input_shape: Sequence[int], tokens: int | None
+) -> UnitLayout:
     """The layout with the sizes that modules hold beside their tensors.
+
+    Args:
+        network: to be cut.
+        layout: of its units.
+        input_shape: shape of one sample.
+        tokens: size of the vocabulary where samples are tokens; null where they are numbers.
 
     Raises:
         RunFailed: the network cannot be cut; the message names the module.
@@ -43,8 +51,7 @@ def checked(network: nn.Module, layout: UnitLayout, input_shape: Sequence[int]) 
     if not layout.groups:
         return layout
     random = _random(network)
-    drawn = Streams(0).generator("sample of the cut check").standard_normal((_SAMPLES, *input_shape))
-    sample = torch.from_numpy(drawn.astype(np.float32))
+    sample = _sample((_SAMPLES, *input_shape), tokens)
     kept = [_some(group.size) for group in layout.groups]
     found, small = _resized(random, layout, kept, sample)
     _mask(random, layout, kept)
@@ -55,6 +62,13 @@ def checked(network: nn.Module, layout: UnitLayout, input_shape: Sequence[int]) 
             " cannot be cut: with some of them it does not compute what it computes with the others at zero"
         )
     return found
+
+
+def _sample(shape: tuple[int, ...], tokens: int | None) -> Tensor:
+    generator = Streams(0).generator("sample of the cut check")
+    if tokens is None:
+        return torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
+    return torch.from_numpy(generator.integers(tokens, size=shape))
 
 
 def _some(size: int) -> Units:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from edgesim.errors import InputError, Problem
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 
 class Model(ABC):
-    """An architecture with its parameters, built once the data set is known."""
+    """An architecture with its parameters, built once the data set is known.
+
+    Claims:
+        reads_tokens: whether samples are tokens, of which there are as many as classes, or numbers; null
+            where that is not known.
+    """
+
+    reads_tokens: ClassVar[bool | None] = False
 
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_map
 
 from edgesim.models._attention import CutAttention, is_attention
 from edgesim.models._units import UnitLayout, Units, is_depthwise
@@ -134,8 +136,9 @@ def small_network(
             len(kept[size.group]),
         )
     if scaler:
-        for group, rate in zip(layout.groups, rates, strict=True):
-            _scale(small, group.makers, rate)
+        pairs = zip(layout.groups, rates, strict=True)
+        for maker, rate in {maker: rate for group, rate in pairs for maker in group.makers}.items():
+            _scale(small, [maker], rate)
     return small
 
 
@@ -154,12 +157,12 @@ def _scale(network: nn.Module, layers: Iterable[str], rate: float) -> None:
 
 @dataclass(frozen=True)
 class _Scaler:
-    """A forward hook: divides a layer's output in training and leaves it as it is in evaluation."""
+    """A forward hook: divides a layer's outputs in training and leaves them as they are in evaluation."""
 
     scale: float
 
-    def __call__(self, module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return output / self.scale if module.training else output
+    def __call__(self, module: nn.Module, _inputs: object, output: Any) -> Any:
+        return tree_map(lambda tensor: tensor / self.scale, output) if module.training else output
 
 
 def _adjust(module: nn.Module, rate: float) -> None:
@@ -175,6 +178,9 @@ def _adjust(module: nn.Module, rate: float) -> None:
         if channels != module.num_channels:
             module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
         module.num_channels = channels
+    elif isinstance(module, nn.RNNBase):
+        module.hidden_size = module.get_parameter("weight_hh_l0").shape[1]
+        module.input_size = module.get_parameter("weight_ih_l0").shape[1]
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._check import checked
+from edgesim.models._recurrent import input_weights, recurrence_as_products
 from edgesim.models._units import UnitLayout, read_units
 
 aten = torch.ops.aten
@@ -69,7 +70,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product of two activations (attention scores): no parameters, but it costs.
+    """A product that is no layer of its own.
+
+    Either of two activations (attention scores), or of a state and its layer's recurrent weights at one step.
 
     Attributes:
         macs: multiply-adds of one forward sample.
@@ -95,12 +98,16 @@ class ModelStructure:
         products: products of activations.
         network: the network that was read; its values are not used.
         input_shape: shape of one sample.
+        output_shape: shape of what it predicts for one sample; the classes come last.
+        tokens: size of the vocabulary where samples are tokens; null where they are numbers.
     """
 
     layers: tuple[Layer, ...]
     products: tuple[Product, ...]
     network: nn.Module = field(repr=False, compare=False)
     input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    tokens: int | None = None
     _activation_bytes: dict[Layers, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -163,7 +170,11 @@ class ModelStructure:
         Raises:
             RunFailed: the network cannot be traced or cut; the message names the module.
         """
-        return checked(self.network, read_units(self), self.input_shape)
+        return checked(self.network, read_units(self), self.input_shape, self.tokens)
+
+    def samples(self, count: int) -> Tensor:
+        """Zeros [count, *input_shape]: numbers, or the first token where samples are tokens."""
+        return _zeros(count, self.input_shape, self.tokens)
 
     @cached_property
     def transient_bytes(self) -> int:
@@ -191,24 +202,36 @@ class ModelStructure:
         kept: list[Tensor] = []  # storages must stay alive, or an address could be counted for two tensors
 
         def pack(tensor: Tensor) -> Tensor:
-            address = tensor.untyped_storage().data_ptr()
-            if address not in owned:
-                saved[address] = max(saved.get(address, 0), tensor.numel() * tensor.element_size())
+            storage = tensor.untyped_storage()  # whole, as the gates of an LSTM are parts of one tensor
+            if storage.data_ptr() not in owned:
+                saved[storage.data_ptr()] = storage.nbytes()
                 kept.append(tensor)
             return tensor
 
-        sample = torch.zeros(batch, *self.input_shape)
+        sample = self.samples(batch)
         was_training = self.network.training
         self.network.train()
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), attention_as_products():
+        hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+        with hooks, attention_as_products(), recurrence_as_products():
             output = torch.func.functional_call(self.network, {**tensors, **buffers}, (sample,))
         self.network.train(was_training)
         del output
         return sum(saved.values())
 
 
-def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStructure:
+def _zeros(count: int, shape: Sequence[int], tokens: int | None) -> Tensor:
+    return torch.zeros(count, *shape, dtype=torch.float32 if tokens is None else torch.int64)
+
+
+def read_structure(
+    network: nn.Module, input_shape: Sequence[int], tokens: int | None = None
+) -> ModelStructure:
     """Read a network's structure from one forward pass in evaluation mode.
+
+    Args:
+        network: to read.
+        input_shape: shape of one sample.
+        tokens: size of the vocabulary where samples are tokens; null where they are numbers.
 
     Raises:
         RunFailed: an operator uses a parameter in a way whose cost is not known, or the network cannot run.
@@ -217,12 +240,13 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), attention_as_products(), watcher:
-            network(torch.zeros(_SAMPLES, *input_shape))
+        with torch.no_grad(), attention_as_products(), recurrence_as_products(), watcher:
+            output = network(_zeros(_SAMPLES, input_shape, tokens))
     except (RuntimeError, ValueError) as error:  # what torch raises for inputs that do not fit
         reason = str(error).splitlines()[0]
+        kind = "an input" if tokens is None else "tokens"
         raise RunFailed(
-            f"the model does not run on an input of shape {tuple(input_shape)}: {reason}"
+            f"the model does not run on {kind} of shape {tuple(input_shape)}: {reason}"
         ) from error
     finally:
         network.train(was_training)
@@ -231,7 +255,10 @@ def read_structure(network: nn.Module, input_shape: Sequence[int]) -> ModelStruc
     unused = [name for name, _ in network.named_parameters() if name not in seen]
     if unused:
         raise RunFailed(f"parameter {unused[0]} takes no part in the model's forward pass; remove it")
-    return ModelStructure(layers, tuple(watcher.products), network, tuple(input_shape))
+    if not isinstance(output, Tensor):
+        raise RunFailed(f"the model gives {type(output).__name__}; it must give one tensor, its predictions")
+    shapes = tuple(input_shape), tuple(output.shape[1:])
+    return ModelStructure(layers, tuple(watcher.products), network, *shapes, tokens)
 
 
 @dataclass
@@ -254,6 +281,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._parameter = {id(p): name for name, p in network.named_parameters()}
         self._buffer = {id(b): name for name, b in network.named_buffers()}
         self._sizes = {name: p.numel() for name, p in network.named_parameters()}
+        self._input_weight = input_weights(network)
         self._upstream: dict[int, frozenset[int]] = {}
         self._alive: list[Any] = []  # keeps ids unique while the pass is watched
 
@@ -304,13 +332,26 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs: list[Tensor],
         upstream: frozenset[int],
     ) -> frozenset[int]:
+        sides = tuple(self._upstream.get(id(tensor), frozenset()) for tensor in data)
+        elements = sum(tensor.numel() for tensor in (*data, *outputs)) // _SAMPLES
         if not used:
-            sides = tuple(self._upstream.get(id(tensor), frozenset()) for tensor in data)
-            elements = sum(tensor.numel() for tensor in (*data, *outputs)) // _SAMPLES
             self.products.append(Product(macs, elements, sides))
             return frozenset()
+        recurrent = self._recurrent_layer(used)
+        if recurrent is not None:
+            self._extend(self.drafts[recurrent], used)
+            self.products.append(Product(macs, elements, (frozenset((recurrent,)), *sides)))
+            return frozenset((recurrent,))
         kind = "conv" if "conv" in packet.__name__ else "linear"
         return self._add_layer(kind, used, macs, data, outputs, upstream)
+
+    def _recurrent_layer(self, used: list[str]) -> int | None:
+        """The layer that reads its input with other weights and feeds its state back through these."""
+        known = {name: index for index, draft in enumerate(self.drafts) for name in draft.tensors}
+        return known.get(self._input_weight.get(used[0], ""))
+
+    def _extend(self, draft: _Draft, used: list[str]) -> None:
+        draft.tensors.extend(name for name in used if name not in draft.tensors)
 
     def _cheap(
         self, func: Any, used: list[str], data: list[Tensor], outputs: list[Tensor], upstream: frozenset[int]
@@ -324,7 +365,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)
         self._refuse_shared(used, self.drafts[:-1])
-        self.drafts[-1].tensors.extend(name for name in used if name not in self.drafts[-1].tensors)
+        self._extend(self.drafts[-1], used)
         return frozenset((len(self.drafts) - 1,))
 
     def _add_layer(

@@ -10,13 +10,12 @@ layer's classes and the input's channels are never units.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -32,6 +31,7 @@ from edgesim.models._attention import (
     is_attention,
     places_in_attention,
 )
+from edgesim.models._recurrent import TiedRecurrence, is_recurrence, places_in_recurrence, refuse_others
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -125,26 +125,42 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     """
     network = copy.deepcopy(structure.network).requires_grad_()  # on frozen parameters nothing would be found
     network.eval()
-    attentions = {path: module for path, module in network.named_modules() if is_attention(module)}
-    for path, module in attentions.items():
-        network.set_submodule(path, TiedAttention(module))
+    refuse_others(network)
+    opaque = {
+        path: module
+        for path, module in network.named_modules()
+        if is_attention(module) or is_recurrence(module)
+    }
+    for path, module in opaque.items():
+        network.set_submodule(path, TiedAttention(module) if is_attention(module) else TiedRecurrence(module))
     graph = _dependencies(network, structure)
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
-    order = {layer.name: place for place, layer in enumerate(structure.layers)}
+    order = _forward_order(structure)
 
     def rank(item: Any) -> int:
         path = names[item.dep.target.module]
         return order.get(path, order.get(path.rpartition(".")[0], len(order)))
 
     found = []
-    for group in graph.get_all_groups(ignored_layers=[output], root_module_types=[_ConvNd, nn.Linear]):
+    roots = [_ConvNd, nn.Linear, nn.Embedding]
+    for group in graph.get_all_groups(ignored_layers=[output], root_module_types=roots):
         items = sorted((item for item in group if item.dep.target.module in names), key=rank)
         if _can_be_cut(items, names, output):
             found.append(items)
     found.sort(key=lambda items: rank(items[0]))
     layout = _layout(found, names, network)
-    return replace(layout, places=_of_attentions(layout.places, attentions, network))
+    recurrences = {path for path, module in opaque.items() if is_recurrence(module)}
+    groups = tuple(_made_by(group, recurrences) for group in layout.groups)
+    return replace(layout, groups=groups, places=_of_opaque(layout.places, opaque, network))
+
+
+def _forward_order(structure: ModelStructure) -> dict[str, int]:
+    """Place of each layer by its name, and of those of one recurrence by the names of their stand-ins."""
+    order = {layer.name: place for place, layer in enumerate(structure.layers)}
+    for place, layer in enumerate(structure.layers):
+        order |= {name.replace("weight_ih_", ""): place for name in layer.tensors if "weight_ih_" in name}
+    return order
 
 
 def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
@@ -153,7 +169,7 @@ def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
     try:
         with attention_as_products():
             return torch_pruning.DependencyGraph().build_dependency(
-                network, example_inputs=torch.zeros(1, *structure.input_shape), verbose=False
+                network, example_inputs=structure.samples(1), verbose=False
             )
     except (
         RuntimeError,
@@ -170,17 +186,29 @@ def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
         ) from error
 
 
-def _of_attentions(
-    places: Mapping[str, Dims], attentions: Mapping[str, nn.MultiheadAttention], network: nn.Module
+def _made_by(group: UnitGroup, recurrences: Collection[str]) -> UnitGroup:
+    """The group, made by recurrences in place of the layers that stood for them."""
+
+    def maker(path: str) -> str:
+        owner = path.rpartition(".")[0]
+        return owner if owner in recurrences else path
+
+    makers = tuple(dict.fromkeys(map(maker, group.makers)))
+    return replace(group, name=makers[0], makers=makers)
+
+
+def _of_opaque(
+    places: Mapping[str, Dims], opaque: Mapping[str, nn.Module], network: nn.Module
 ) -> dict[str, tuple[Units | None, ...]]:
-    """The places with those of attentions in place of those of the layers that stood for them."""
+    """The places with those of attentions and recurrences for those of the layers that stood for them."""
     shown = {name: tuple(dims) for name, dims in places.items()}
-    for path, module in attentions.items():
+    for path, module in opaque.items():
         tied = {
             name: shown.pop(f"{path}.{name}", (None,) * tensor.dim())
             for name, tensor in network.get_submodule(path).named_parameters()
         }
-        for name, dims in places_in_attention(module, tied).items():
+        found = places_in_recurrence if is_recurrence(module) else places_in_attention
+        for name, dims in found(module, tied).items():  # type: ignore[arg-type]
             if any(dim is not None for dim in dims):
                 shown[f"{path}.{name}"] = tuple(dims)
     return shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic_core import core_schema
 
@@ -27,6 +27,8 @@ class UserModel(Model):
         parameters: the keyword arguments that the scenario gives.
         target: what the name stands for.
     """
+
+    reads_tokens: ClassVar[bool | None] = None
 
     component_name: str
     parameters: Mapping[str, Any]

@@ -66,7 +66,10 @@ def _copied(
 def _with_rows(
     traced: fx.GraphModule, frozen: Sequence[fx.Node], x: fx.Node, below: set[fx.Node], axes: int
 ) -> set[fx.Node]:
-    """Nodes below with a row per sample: when the first sample changes, the first row alone changes."""
+    """Nodes below with a row per sample: when the first sample changes, the first row alone changes.
+
+    Where samples are tokens, all are the first one, and those of the changed sample the second.
+    """
     needed = _graph.ancestors(below)
     nodes = [node for node in traced.graph.nodes if node in needed]
     generator = torch.Generator().manual_seed(0)

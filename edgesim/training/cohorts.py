@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgesim.models._recurrent import has_recurrence
 from edgesim.rng import Streams
 from edgesim.training._stacking import stack, unstack
 from edgesim.training.batches import Positions, padded, widths
@@ -40,7 +41,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Samples:
-    """The training pool, on the training device: x [n, *input], y [n]."""
+    """The training pool, on the training device: x [n, *input], y [n] or, one per position, [n, length]."""
 
     x: Tensor
     y: Tensor
@@ -100,6 +101,15 @@ class Trained:
     params: Tensors
     buffers: Tensors
     loss: float
+
+
+def unstackable(network: nn.Module) -> str | None:
+    """Why clients of a network cannot be stacked in cohorts; null where they can."""
+    if has_batch_statistics(network):
+        return "batch norm would see the padding"
+    if has_recurrence(network):
+        return "PyTorch cannot run recurrent layers of many clients at once"
+    return None
 
 
 def has_batch_statistics(network: nn.Module) -> bool:
@@ -163,14 +173,14 @@ class Trainer:
             plan = self.plan(job, self._width(len(positions)), None)
             if plan.prefix is not None and features is None:
                 features = self._features(plan, job)
-            (index,), (weight,) = self._padded([positions], plan.batch)
+            (index,), (weight,) = self._padded([positions], plan.batch, job)
             loss, *buffers = plan.step(
                 *params.values(),
                 *states,
                 *job.frozen.values(),
                 *buffers,
                 *aux.values(),
-                *(self._numbers(drawn[step]) for drawn in job.draws.values()),
+                *(self._numbers(drawn[step], job) for drawn in job.draws.values()),
                 *self._batch(job, features, index),
                 self.samples.y[torch.from_numpy(job.samples[index])],
                 weight,
@@ -226,17 +236,17 @@ class Trainer:
         buffers = {name: b.clone() for name, b in stack([job.buffers for job in jobs]).items()}
         aux = stack([job.aux for job in jobs]) | self._anchors(given)
         states = [torch.zeros_like(p) for p in params.values() for _ in range(self.optimizer.states)]
-        losses = torch.zeros(len(jobs), dtype=self.samples.x.dtype, device=self.execution.device)
+        losses = torch.zeros(len(jobs), dtype=_dtype(jobs[0]), device=self.execution.device)
         features = self._stacked_features(jobs, width, frozen)
         for step in range(len(jobs[0].batches)):
             active = [job for job in jobs if len(job.batches) > step]
             count = len(active)
             plan = self.plan(jobs[0], width, count)
-            index, weight = self._padded([job.batches[step] for job in active], width)
+            index, weight = self._padded([job.batches[step] for job in active], width, jobs[0])
             loss, *fresh = plan.step(
                 *(value[:count] for group in (params.values(), states, frozen.values()) for value in group),
                 *(value[:count] for group in (buffers.values(), aux.values()) for value in group),
-                *(self._numbers([job.draws[name][step] for job in active]) for name in jobs[0].draws),
+                *self._drawn(active, step),
                 *self._stacked_batch(active, features, index),
                 self.samples.y[_places(active, index)],
                 weight,
@@ -282,18 +292,22 @@ class Trainer:
             x = self.samples.x.new_empty(width, *self.samples.x.shape[1:])
             if self.execution.channels_last and clients is None and x.dim() == 4:
                 x = _with_channels_last(x)
-            y = self.samples.y.new_empty(width)
+            y = self.samples.y.new_empty(width, *self.samples.y.shape[1:])
             example = Example(job.params, job.frozen, job.buffers, self._all_aux(job), x, y)
             self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
         return self._plans[key]
 
     def _all_aux(self, job: Job) -> dict[str, Tensor]:
         """What a plan reads as aux, in its order: of the visit, then what is drawn per batch."""
-        drawn = {name: self._numbers(0.0) for name in job.draws}
+        drawn = {name: self._numbers(0.0, job) for name in job.draws}
         return {**job.aux, **self._anchors(job.params), **drawn}
 
-    def _numbers(self, values: float | Sequence[float]) -> Tensor:
-        return torch.as_tensor(values, dtype=self.samples.x.dtype, device=self.execution.device)
+    def _drawn(self, jobs: Sequence[Job], step: int) -> list[Tensor]:
+        """What is drawn for a batch of each job, [jobs] each."""
+        return [self._numbers([job.draws[name][step] for job in jobs], jobs[0]) for name in jobs[0].draws]
+
+    def _numbers(self, values: float | Sequence[float], job: Job) -> Tensor:
+        return torch.as_tensor(values, dtype=_dtype(job), device=self.execution.device)
 
     def _anchors(self, params: Tensors) -> dict[str, Tensor]:
         return {ANCHOR + name: p for name, p in params.items()} if self.objective.proximal else {}
@@ -320,9 +334,9 @@ class Trainer:
     def _widest(self, job: Job) -> int:
         return self._width(max((len(positions) for positions in job.batches), default=1))
 
-    def _padded(self, batches: Sequence[Positions], width: int) -> tuple[Positions, Tensor]:
+    def _padded(self, batches: Sequence[Positions], width: int, job: Job) -> tuple[Positions, Tensor]:
         index, weight = padded(batches, width)
-        return index, torch.from_numpy(weight).to(self.execution.device, self.samples.x.dtype)
+        return index, torch.from_numpy(weight).to(self.execution.device, _dtype(job))
 
     def _noise(self, plan: StepPlan, jobs: Sequence[Job], step: int) -> list[Tensor]:
         """Kept or dropped for each element of each random input, from each visit's own stream."""
@@ -341,6 +355,11 @@ class Trainer:
 def _shape(job: Job) -> tuple[object, ...]:
     """What jobs must share to run by the same plan; a network stands for its shapes and lives as long."""
     return id(job.network), tuple(job.params), tuple(job.frozen), tuple(job.aux)
+
+
+def _dtype(job: Job) -> torch.dtype:
+    """Floating-point type of the parameters, in which losses are weighted; samples may be tokens."""
+    return next(iter(job.params.values())).dtype
 
 
 def _places(jobs: Sequence[Job], index: Positions) -> Tensor:

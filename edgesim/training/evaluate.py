@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,12 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from edgesim.datasets._dataset import IGNORED
 from edgesim.training.cohorts import Samples
 from edgesim.training.objective import CRITERIA, Loss
 
 BATCH_ELEMENTS = (
     1 << 20
 )  # input elements per batch: large enough to be fast, small enough for the caches and memory
+
+NEAREST = 5  # FedGMR's metric of next-token prediction is whether the token is among so many
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Evaluator:
         loss: the criterion.
         channels_last: memory layout of image batches.
         calibration: what statistics are taken from; null where the network needs none.
+        output_elements: of one sample; like those of its input, they bound a batch.
     """
 
     network: nn.Module
@@ -38,27 +43,43 @@ class Evaluator:
     loss: Loss
     channels_last: bool
     calibration: Samples | None = None
+    output_elements: int = 1
 
     @torch.inference_mode()
-    def __call__(self, weights: Mapping[str, Tensor]) -> tuple[float, float]:
-        """Mean loss and accuracy, the share of samples whose largest output is at the label."""
-        count = len(self.samples.y)
+    def __call__(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """`loss`, meaned over samples, and `accuracy`, the share of labels at which the output is largest.
+
+        For tokens of more than five kinds also `top5_accuracy`, the share of labels among the five at which
+        it is largest (FedGMR).
+        """
         total = torch.zeros((), dtype=torch.float64, device=self.samples.x.device)
-        right = torch.zeros((), dtype=torch.int64, device=self.samples.x.device)
+        right: Counter[str] = Counter()
         was_training = self.network.training
         self.network.eval()
         tensors = {**weights, **self._recalibrated(weights)}
         for x, y in self._batches(self.samples):
             output = functional_call(self.network, tensors, (x,))
-            weight = torch.ones_like(y, dtype=output.dtype)
-            total += CRITERIA[self.loss](output, y, weight)
-            right += (output.argmax(-1) == y).sum()
+            total += CRITERIA[self.loss](output, y, output.new_ones(len(y)))
+            right.update(self._right(output, y))
         self.network.train(was_training)
-        return float(total) / count, int(right) / count
+        labels = int((self.samples.y != IGNORED).sum())
+        return {
+            "loss": float(total) / len(self.samples.y),
+            **{name: hits / labels for name, hits in right.items()},
+        }
+
+    def _right(self, output: Tensor, y: Tensor) -> dict[str, int]:
+        """How many labels each kind of accuracy counts as right; to be ignored is to be no class."""
+        hits = {"accuracy": int((output.argmax(-1) == y).sum())}
+        if not self.samples.x.is_floating_point() and output.shape[-1] > NEAREST:
+            best = output.topk(NEAREST, -1).indices
+            hits[f"top{NEAREST}_accuracy"] = int((best == y.unsqueeze(-1)).sum())
+        return hits
 
     def _batches(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(samples.y)
-        batch = max(1, min(count, BATCH_ELEMENTS // samples.x[0].numel()))
+        largest = max(samples.x[0].numel(), self.output_elements)
+        batch = max(1, min(count, BATCH_ELEMENTS // largest))
         for start in range(0, count, batch):
             index = torch.arange(start, min(start + batch, count), device=samples.x.device)
             yield samples.inputs(index, channels_last=self.channels_last), samples.y[index]

@@ -24,6 +24,7 @@ from torch import Tensor
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._divergence import Divergence
 from edgesim.aggregation._server_optimizer import Moments
+from edgesim.datasets._dataset import IGNORED
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.models._slicing import Slicer, make_slicer
 from edgesim.models._structure import Layers
@@ -209,9 +210,9 @@ class Federation:
         """1 for each class that the device has samples of, else 0, [classes]."""
         if device not in self._present:
             labels = self.trainer.samples.y[torch.from_numpy(self.shards[device])]
-            output = self.ledger.structure.layers[-1].output_elements
-            present = torch.zeros(output, dtype=self.trainer.samples.x.dtype, device=labels.device)
-            self._present[device] = present.index_fill_(0, labels, 1.0)
+            dtype = next(iter(self.weights.values())).dtype
+            present = torch.zeros(self.ledger.structure.output_shape[-1], dtype=dtype, device=labels.device)
+            self._present[device] = present.index_fill_(0, labels[labels != IGNORED], 1.0)
         return self._present[device]
 
     def _class_rows(self, device: int, params: Tensors) -> dict[str, Tensor]:
@@ -242,8 +243,8 @@ class Federation:
             started = time.perf_counter()
             self._metrics = {}
             for prefix, evaluator in self.evaluators.items():
-                loss, accuracy = evaluator(self.weights)
-                self._metrics |= {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+                measured = evaluator(self.weights)
+                self._metrics |= {f"{prefix}{name}": value for name, value in measured.items()}
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
 

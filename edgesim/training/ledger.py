@@ -96,7 +96,9 @@ class Ledger:
         else:
             return self.structure
         if key not in self._structures:
-            self._structures[key] = read_structure(self._network_of(submodel), self.structure.input_shape)
+            whole = self.structure
+            network = self._network_of(submodel)
+            self._structures[key] = read_structure(network, whole.input_shape, whole.tokens)
         return self._structures[key]
 
     def _network_of(self, submodel: Submodel) -> nn.Module:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from edgesim.datasets._dataset import IGNORED
 from edgesim.submodels._rule import Rule
 
 Tensors = Mapping[str, Tensor]
@@ -20,17 +21,33 @@ ANCHOR = "anchor/"  # aux tensors under this prefix hold the parameters that the
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of logits [batch, classes] against labels [batch], weighted by `weight` [batch]."""
-    chosen = torch.log_softmax(logits.to(weight.dtype), -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    return -(chosen * weight).sum()
+    """Cross-entropy of logits [batch, classes] against labels [batch], weighted by `weight` [batch].
+
+    Where there is a label per position, [batch, length] with logits [batch, length, classes], a sample's loss
+    is the mean over its positions that are not `IGNORED`.
+    """
+    known = labels if labels.dim() == 1 else labels.clamp(min=0)
+    chosen = torch.log_softmax(logits.to(weight.dtype), -1).gather(-1, known.unsqueeze(-1)).squeeze(-1)
+    return -(_per_sample(chosen, labels) * weight).sum()
 
 
 def bce_with_logits(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-    """One binary cross-entropy per class, meaned over classes; labels [batch] are taken as one-hot."""
+    """One binary cross-entropy per class, meaned over classes; labels are taken as one-hot.
+
+    Shapes as of `cross_entropy`.
+    """
     logits = logits.to(weight.dtype)
     target = (labels.unsqueeze(-1) == torch.arange(logits.shape[-1], device=logits.device)).to(weight.dtype)
     each = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (each.mean(-1) * weight).sum()
+    return (_per_sample(each.mean(-1), labels) * weight).sum()
+
+
+def _per_sample(values: Tensor, labels: Tensor) -> Tensor:
+    """Values [batch] as they are, or the mean [batch] of those [batch, length] whose labels count."""
+    if labels.dim() == 1:
+        return values
+    counted = (labels != IGNORED).to(values.dtype)
+    return (values * counted).sum(-1) / counted.sum(-1).clamp(min=1)
 
 
 CRITERIA = {"cross_entropy": cross_entropy, "bce_with_logits": bce_with_logits}

@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
+from edgesim.models._recurrent import recurrence_as_products
 from edgesim.training import _graph
 from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
@@ -40,7 +41,7 @@ class Example:
         buffers: the network's buffers.
         aux: tensors of one visit that the rule reads.
         x: one batch [batch, *input].
-        y: its labels [batch].
+        y: its labels [batch] or [batch, length].
     """
 
     params: Tensors
@@ -119,7 +120,8 @@ def make_plan(
             branches on values, or runs with a tensor that the example lacks.
     """
     _check_complete(network, example)
-    with _frozen_norms_at_rest(network, example.frozen), attention_as_products():
+    rest = _frozen_norms_at_rest(network, example.frozen)
+    with rest, attention_as_products(), recurrence_as_products():
         traced, layout = _trace(network, objective, example, clients)
     graph = traced.graph
     _graph.simplify(graph)

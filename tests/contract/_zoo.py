@@ -17,13 +17,16 @@ from edgesim.models._user import adapt
 from edgesim.models.fedavg_cnn import FedAvgCnn
 from edgesim.models.har_cnn import HarCnn
 from edgesim.models.lenet import LeNet
+from edgesim.models.lstm import Lstm
 from edgesim.models.mlp import Mlp
 from edgesim.models.resnet18 import ResNet18
+from edgesim.models.transformer import Transformer
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.submodels._submodel import Cut
 
 CLASSES = 5
 GREY, ODD, COLOUR, SIGNAL, TOKENS = (1, 8, 8), (1, 9, 9), (3, 32, 32), (9, 16), (6, 4)
+TEXT = (6,)
 
 
 class Mine(nn.Module):
@@ -99,6 +102,11 @@ def vision_transformer() -> nn.Module:
     )
 
 
+def small_transformer() -> nn.Module:
+    sizes = {"embedding": 8, "heads": 2, "feed_forward": 12, "layers": 2}
+    return Transformer(**sizes, positions=7, predict="last").build(TEXT, CLASSES)
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "mlp": (lambda: Mlp().build(GREY, CLASSES), GREY),
     "fedavg_cnn": (lambda: FedAvgCnn().build(GREY, CLASSES), GREY),
@@ -117,7 +125,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "encoder": (Encoder, TOKENS),
     "vision transformer": (vision_transformer, COLOUR),
     "grouped": (Grouped, GREY),
+    "transformer": (small_transformer, TEXT),
+    "lstm": (lambda: Lstm(embedding=4, hidden=6).build(TEXT, CLASSES), TEXT),
 }
+# Networks that read tokens have as many of them as classes.
+OF_TOKENS = ("transformer", "lstm")
 # Backward, PyTorch's counter takes a grouped convolution for a dense one.
 WITH_GROUPS = ("mobilenet_v2", "grouped")
 
@@ -132,7 +144,15 @@ def structure_of(name: str) -> ModelStructure:
         for tensor in network.state_dict().values():
             if tensor.is_floating_point():
                 tensor.add_(torch.rand_like(tensor), alpha=0.05)
-    return read_structure(network, shape)
+    return read_structure(network, shape, CLASSES if name in OF_TOKENS else None)
+
+
+def drawn(structure: ModelStructure, count: int, seed: int = 0) -> Tensor:
+    """Random samples [count, *input_shape]: normal numbers in double precision, or tokens."""
+    generator, shape = torch.Generator().manual_seed(seed), (count, *structure.input_shape)
+    if structure.tokens is None:
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+    return torch.randint(structure.tokens, shape, generator=generator)
 
 
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from edgesim.aggregation._aggregator import Update
 from edgesim.aggregation.covered import Covered
 from edgesim.models._attention import attention_as_products
 from edgesim.models._check import WithoutStatistics
+from edgesim.models._recurrent import recurrence_as_products
 from edgesim.models._slicing import make_slicer, small_network
 from edgesim.models._structure import ModelStructure
 from edgesim.models._units import NEVER
@@ -26,7 +27,16 @@ from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Sgd
 from edgesim.training.part import make_part
 from tests.aggregation.merging import merged
-from tests.contract._zoo import CLASSES, NETWORKS, WITH_GROUPS, held, index_cut, structure_of, tensors_of
+from tests.contract._zoo import (
+    CLASSES,
+    NETWORKS,
+    WITH_GROUPS,
+    drawn,
+    held,
+    index_cut,
+    structure_of,
+    tensors_of,
+)
 
 Tensors = dict[str, Tensor]
 CUTS = {"prefix": prefix_cut, "index set": index_cut}
@@ -58,7 +68,7 @@ def test_every_hidden_layer_has_units_and_classes_and_inputs_are_none(structure:
     output = [name for name in layers[-1].tensors if len(weights[name]) == CLASSES]
     assert all(places[name][0] is None for name in output if name in places)
     first = max(layers[0].tensors, key=lambda name: weights[name].numel())
-    assert places[first][1] is None
+    assert places[first][1 if structure.tokens is None else 0] is None
 
 
 @pytest.mark.parametrize("rate", [1 / 16, 0.3])
@@ -81,8 +91,7 @@ def test_norms_and_biases_are_as_long_as_what_they_follow(structure: ModelStruct
         if isinstance(weight, Tensor) and isinstance(bias, Tensor):
             transposed = getattr(module, "transposed", False)
             assert len(bias) == (module.out_channels if transposed else len(weight))  # type: ignore[arg-type]
-    sample = torch.zeros(2, *structure.input_shape)
-    assert network.eval()(sample).shape == (2, CLASSES)
+    assert network.eval()(structure.samples(2)).shape == (2, CLASSES)
 
 
 def test_what_is_cut_and_written_back_unchanged_changes_nothing(structure: ModelStructure, cut: Cut) -> None:
@@ -110,8 +119,7 @@ def test_the_small_network_computes_and_learns_what_the_masked_whole_one_does(
     with torch.no_grad():
         for name, tensor in tensors_of(whole).items():
             tensor.mul_(held(structure.units, cut, name, tuple(tensor.shape)))
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(3, *structure.input_shape, dtype=torch.float64, generator=generator)
+    x = drawn(structure, 3)
     y = torch.tensor([0, 3, 1])
     with WithoutStatistics(), attention_as_products():
         outputs = narrow(x), whole(x)
@@ -166,9 +174,7 @@ def test_relabelling_units_leaves_the_network_and_commutes_with_aggregation(
     assert all(torch.equal(averaged[name], expected[name]) for name in expected)
 
     network = copy.deepcopy(structure.network).double().eval()
-    x = torch.randn(
-        2, *structure.input_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
-    )
+    x = drawn(structure, 2, seed=1)
     with torch.no_grad(), WithoutStatistics(), attention_as_products():
         plain = network(x)
         moved_output = torch.func.functional_call(network, relabel(structure, before, orders), (x,))
@@ -204,13 +210,13 @@ def _sources(owners: np.ndarray, origin: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- costs
 
 
-def measured(network: nn.Module, shape: tuple[int, ...], trained: tuple[str, ...]) -> tuple[int, int]:
+def measured(network: nn.Module, samples: Tensor, trained: tuple[str, ...]) -> tuple[int, int]:
     """Forward and backward operations of two samples by torch's own counter."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in trained)
-    with attention_as_products(), FlopCounterMode(display=False) as forward:
-        output = network(torch.zeros(2, *shape))
-    with attention_as_products(), FlopCounterMode(display=False) as backward:
+    with attention_as_products(), recurrence_as_products(), FlopCounterMode(display=False) as forward:
+        output = network(samples)
+    with attention_as_products(), recurrence_as_products(), FlopCounterMode(display=False) as backward:
         output.sum().backward()
     return forward.get_total_flops(), backward.get_total_flops()
 
@@ -236,6 +242,6 @@ def test_a_submodel_costs_what_pytorch_counts(name: str, structure: ModelStructu
         assert charged.bytes_up == 4 * sum(tensors[each].numel() for each in sent)
         assert charged.bytes_down == 4 * sum(tensor.numel() for tensor in tensors.values())
         network = copy.deepcopy(held_structure.network).train()
-        forward, backward = measured(network, structure.input_shape, tuple(part.trained))
+        forward, backward = measured(network, structure.samples(2), tuple(part.trained))
         assert charged.forward_flops == forward
         assert name in WITH_GROUPS or charged.backward_flops == backward

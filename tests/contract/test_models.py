@@ -1,23 +1,27 @@
-"""What every model must do, built for grey images, coloured images and signals, if it takes them."""
+"""What every model must do, built for grey and coloured images, signals and text, if it takes them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgesim import registry
 from edgesim.errors import InputError
+from edgesim.models._attention import attention_as_products
 from edgesim.models._model import Model
-from edgesim.models._structure import read_structure
+from edgesim.models._recurrent import recurrence_as_products
+from edgesim.models._structure import ModelStructure, read_structure
 from tests.contract._examples import example
 
 CLASSES = 6
 
 
-SHAPES = [(1, 8, 8), (3, 32, 32), (9, 128)]
+SHAPES = [(1, 8, 8), (3, 32, 32), (9, 128), (7,)]
 
 
 def takes(model: Model, shape: tuple[int, ...]) -> bool:
@@ -26,6 +30,10 @@ def takes(model: Model, shape: tuple[int, ...]) -> bool:
     except InputError:
         return False
     return True
+
+
+def read(network: nn.Module, model: Model, shape: tuple[int, ...]) -> ModelStructure:
+    return read_structure(network, shape, CLASSES if model.reads_tokens else None)
 
 
 MODELS = {name: example(registry.builtin("models", name)) for name in registry.names("models")}
@@ -48,7 +56,7 @@ def shape(taken: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_it_takes_images_or_signals(name: str) -> None:
+def test_it_takes_images_signals_or_text(name: str) -> None:
     assert any(takes(MODELS[name], shape) for shape in SHAPES)
 
 
@@ -59,25 +67,28 @@ def test_it_is_a_frozen_component(model: Model) -> None:
 
 
 def test_it_gives_one_output_per_class_for_each_sample(model: Model, shape: tuple[int, ...]) -> None:
-    assert model.build(shape, CLASSES)(torch.zeros(3, *shape)).shape == (3, CLASSES)
+    network = model.build(shape, CLASSES)
+    structure = read(network, model, shape)
+    assert structure.output_shape[-1] == CLASSES
+    assert network(structure.samples(3)).shape == (3, *structure.output_shape)
 
 
 def test_its_structure_holds_every_parameter_once_and_ends_with_the_classes(
     model: Model, shape: tuple[int, ...]
 ) -> None:
     network = model.build(shape, CLASSES)
-    structure = read_structure(network, shape)
+    structure = read(network, model, shape)
     tensors = [name for layer in structure.layers for name in layer.tensors]
     assert sorted(tensors) == sorted(name for name, _ in network.named_parameters())
     assert structure.parameters == sum(p.numel() for p in network.parameters())
-    assert structure.layers[-1].output_elements == CLASSES
+    assert structure.layers[-1].output_elements == math.prod(structure.output_shape)
 
 
 def test_its_declared_operations_are_those_that_torch_counts(model: Model, shape: tuple[int, ...]) -> None:
     network = model.build(shape, CLASSES)
-    with FlopCounterMode(display=False) as counted:
-        network(torch.zeros(2, *shape)).sum().backward()
-    structure = read_structure(network, shape)
+    structure = read(network, model, shape)
+    with attention_as_products(), recurrence_as_products(), FlopCounterMode(display=False) as counted:
+        network(structure.samples(2)).sum().backward()
     assert 2 * 2 * structure.train_macs(structure.all_layers) == counted.get_total_flops()
 
 

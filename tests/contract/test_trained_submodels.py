@@ -24,7 +24,7 @@ from edgesim.training.federation import Federation
 from edgesim.training.ledger import Ledger
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import Sgd
-from tests.contract._zoo import CLASSES, NETWORKS, held, structure_of, tensors_of
+from tests.contract._zoo import CLASSES, NETWORKS, drawn, held, structure_of, tensors_of
 
 DEVICES, SAMPLES = 2, 4
 
@@ -41,8 +41,8 @@ def learner_of(
     ledger = Ledger(
         structure, strategy, LocalWork(None, 1, SAMPLES), Sgd(), np.full(DEVICES, SAMPLES), np.array(capacity)
     )
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(DEVICES * SAMPLES, *structure.input_shape, generator=generator)
+    x = drawn(structure, DEVICES * SAMPLES, seed=1)
+    x = x.float() if structure.tokens is None else x
     samples = Samples(x, torch.arange(DEVICES * SAMPLES) % CLASSES)
     static = has_static_norms(network)
     evaluated = tracking(network, torch.float32, "cpu") if static else network

@@ -205,7 +205,7 @@ def test_attention_is_two_projections_and_two_products() -> None:
 def test_reading_leaves_the_network_as_it_was() -> None:
     network = Residual().train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    assert read_structure(network, (1, 4, 4)).activation_bytes(0) > 0
+    assert read_structure(network, (1, 4, 4)).activation_bytes(frozenset({0})) > 0
     assert network.training
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert all(p.grad is None for p in network.parameters())
@@ -214,13 +214,13 @@ def test_reading_leaves_the_network_as_it_was() -> None:
 # ------------------------------------------------------------------------------------- what is refused
 
 
-class Recurrent(nn.Module):
+class Quadratic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.form = nn.Bilinear(3, 3, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0][:, -1]
+        return self.form(x, x)
 
 
 class Tied(nn.Module):
@@ -250,10 +250,16 @@ class Combined(nn.Linear):
         return nn.functional.linear(x, self.weight * self.gain, self.bias)
 
 
+class Pair(nn.Linear):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().forward(x), x
+
+
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
-        (Recurrent(), (5, 3), r"aten\.\w*rnn\w*\.default uses parameter lstm\.weight_ih_l0, .* not known"),
+        (Pair(3, 2), (3,), "gives tuple; it must give one tensor"),
+        (Quadratic(), (3,), r"aten\._trilinear\.default uses parameter form\.weight, .* not known"),
         (Tied(nn.Linear(3, 3), nn.ReLU()), (3,), r"parameter layer\.\w+ is used twice"),
         (Tied(nn.LayerNorm(3), nn.Linear(3, 3)), (3,), r"parameter layer\.\w+ is used twice"),
         (Idle(), (3,), r"parameter idle\.weight takes no part"),
@@ -265,7 +271,16 @@ class Combined(nn.Linear):
         ),
         (nn.Linear(3, 2), (4,), r"does not run on an input of shape \(4,\): .*mat1 and mat2"),
     ],
-    ids=["lstm", "shared layer", "shared norm", "unused", "combined", "bare statistics", "wrong input"],
+    ids=[
+        "two outputs",
+        "bilinear",
+        "shared layer",
+        "shared norm",
+        "unused",
+        "combined",
+        "bare statistics",
+        "wrong input",
+    ],
 )
 def test_what_has_no_known_cost_is_an_error_that_names_it(
     network: nn.Module, shape: tuple[int, ...], message: str
