@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Units = NDArray[np.int64]
 
+_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
+
 NEVER = -1  # a coordinate that belongs to no unit
 
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
@@ -153,7 +155,7 @@ def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
     try:
         with attention_as_products():
             return torch_pruning.DependencyGraph().build_dependency(
-                network, example_inputs=torch.zeros(1, *structure.input_shape), verbose=False
+                network, example_inputs=torch.zeros(_SAMPLES, *structure.input_shape), verbose=False
             )
     except (
         RuntimeError,
