@@ -28,10 +28,10 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import (
     Dims,
     TiedAttention,
-    attention_as_products,
     is_attention,
     places_in_attention,
 )
+from edgesim.models._tracing import dependency_graph
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -130,7 +130,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     attentions = {path: module for path, module in network.named_modules() if is_attention(module)}
     for path, module in attentions.items():
         network.set_submodule(path, TiedAttention(module))
-    graph = _dependencies(network, structure)
+    graph = dependency_graph(network, (torch.zeros(_SAMPLES, *structure.input_shape),))
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
     order = {layer.name: place for place, layer in enumerate(structure.layers)}
@@ -147,29 +147,6 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     found.sort(key=lambda items: rank(items[0]))
     layout = _layout(found, names, network)
     return replace(layout, places=_of_attentions(layout.places, attentions, network))
-
-
-def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
-    import torch_pruning  # 120 MB that a run without cuts does not need
-
-    try:
-        with attention_as_products():
-            return torch_pruning.DependencyGraph().build_dependency(
-                network, example_inputs=torch.zeros(_SAMPLES, *structure.input_shape), verbose=False
-            )
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        ArithmeticError,
-        AssertionError,
-    ) as error:
-        raise RunFailed(
-            f"the model {type(network).__name__} cannot be traced for its units"
-            f" ({type(error).__name__}: {error}); methods that cut widths need a model that can"
-        ) from error
 
 
 def _of_attentions(
