@@ -156,6 +156,8 @@ def _adjust(module: nn.Module, rate: float) -> None:
         if channels != module.num_channels:
             module.num_groups = _largest_divisor(channels, max(1, round(module.num_groups * rate)))
         module.num_channels = channels
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:

@@ -33,6 +33,7 @@ _NORMS = frozenset(
 )
 _LOOKUPS = frozenset((aten.embedding,))
 _JOINS = frozenset((aten.cat,))
+_ACTIVATIONS = frozenset((aten._prelu_kernel,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +303,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         packet = func.overloadpacket
         if packet in _LOOKUPS:
             return self._add_layer("embedding", used, 0, data, outputs, upstream)
-        if packet not in _NORMS | _JOINS and torch.Tag.pointwise not in func.tags:
+        if packet not in _NORMS | _JOINS | _ACTIVATIONS and torch.Tag.pointwise not in func.tags:
             raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)

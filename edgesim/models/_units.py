@@ -43,7 +43,7 @@ _SAMPLES = 2  # batch norm without running statistics refuses a single sample wh
 NEVER = -1  # a coordinate that belongs to no unit
 
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
-_CUT = (_ConvNd, nn.Linear, nn.Embedding, nn.Parameter, *_NORMS)
+_CUT = (_ConvNd, nn.Linear, nn.Embedding, nn.PReLU, nn.Parameter, *_NORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +266,13 @@ def _touched(item: Any, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Ite
     if isinstance(module, nn.Parameter):
         yield path, item.dep.target.pruning_dim
         return
+    if isinstance(module, nn.PReLU) and module.num_parameters == 1:
+        return  # one slope for all channels
     prefix = f"{path}." if path else ""
     reads = isinstance(module, _ConvNd | nn.Linear) and not _writes(item) and not is_depthwise(module)
     inputs_first = isinstance(module, nn.Embedding | _ConvTransposeNd) and not is_depthwise(module)
-    yield f"{prefix}weight", int(reads != inputs_first)
+    if f"{prefix}weight" in shapes:  # a norm may have no parameters
+        yield f"{prefix}weight", int(reads != inputs_first)
     if not reads:
         for name in ("bias", "running_mean", "running_var"):
             if shapes.get(f"{prefix}{name}"):
