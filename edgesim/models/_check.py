@@ -25,12 +25,13 @@ from torch.overrides import TorchFunctionMode
 from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._slicing import add_at, make_slicer, small_network
+from edgesim.models._tracing import described
 from edgesim.models._units import KeptSize, UnitLayout, Units
 from edgesim.rng import Streams
 
 _SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
 _DRAWN = 65_537  # repeated in large tensors; a prime, so that rows and columns differ
-_TOLERANCE = 1e-3  # of the largest output, in float32; a unit out of place is off by a good part of it
+_TOLERANCE = 1e-3  # of the largest output; a unit out of place is off by a good part of it
 _MIXING = (functional.group_norm, functional.layer_norm, functional.rms_norm, functional.local_response_norm)
 
 
@@ -50,24 +51,25 @@ def checked(
     """
     if not layout.groups:
         return layout
-    random = _random(network)
-    sample = _sample((_SAMPLES, *input_shape), tokens)
+    drawn = _sample((_SAMPLES, *input_shape), tokens)
     kept = [_some(group.size) for group in layout.groups]
-    found, small = _resized(random, layout, kept, sample)
-    _mask(random, layout, kept)
-    whole = _run(random, sample)
-    if small.output is None or whole.output is None or not _close(small.output, whole.output):
-        raise RunFailed(
-            f"{_described(random, _first_odd(random, small, whole))} regroups or mixes channels in a way that"
-            " cannot be cut: with some of them it does not compute what it computes with the others at zero"
-        )
-    return found
+    for dtype in (torch.float32, torch.float64):  # deep attention makes much of a rounding error
+        random, sample = _random(network, dtype), drawn if tokens is not None else drawn.to(dtype)
+        found, small = _resized(random, layout, kept, sample)
+        _mask(random, layout, kept)
+        whole = _run(random, sample)
+        if small.output is not None and whole.output is not None and _close(small.output, whole.output):
+            return found
+    raise RunFailed(
+        f"{described(random, _first_odd(random, small, whole))} regroups or mixes channels in a way that"
+        " cannot be cut: with some of them it does not compute what it computes with the others at zero"
+    )
 
 
 def _sample(shape: tuple[int, ...], tokens: int | None) -> Tensor:
     generator = Streams(0).generator("sample of the cut check")
     if tokens is None:
-        return torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
+        return torch.from_numpy(generator.standard_normal(shape))
     return torch.from_numpy(generator.integers(tokens, size=shape))
 
 
@@ -76,9 +78,9 @@ def _some(size: int) -> Units:
     return np.array([unit for unit in range(size) if unit % 3 != 1], dtype=np.int64)
 
 
-def _random(network: nn.Module) -> nn.Module:
+def _random(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """The network with values that differ from unit to unit and neither vanish nor explode."""
-    made = copy.deepcopy(network).float().eval().requires_grad_(False)
+    made = copy.deepcopy(network).to(dtype).eval().requires_grad_(False)
     block = Streams(0).generator("weights of the cut check").standard_normal(_DRAWN, dtype=np.float32)
     for number, tensor in enumerate((*made.parameters(), *made.buffers())):
         if tensor.is_floating_point():
@@ -169,7 +171,7 @@ def _resized(
         )
         if better is None:
             raise RunFailed(
-                f"{_described(network, small.failed)} cannot run with some of its channels ({small.reason});"
+                f"{described(network, small.failed)} cannot run with some of its channels ({small.reason});"
                 " it may hold a number of channels that is better taken from the tensors that come in"
             )
         found, small = better
@@ -215,8 +217,3 @@ def _first_odd(network: nn.Module, small: _Pass, whole: _Pass) -> str:
         if path in layers and not np.isclose(squares, expected.get(path, squares), rtol=10 * _TOLERANCE)
     )
     return next(odd, "").rpartition(".")[0]
-
-
-def _described(network: nn.Module, path: str) -> str:
-    kind = type(network.get_submodule(path)).__name__
-    return f"module {path} ({kind})" if path else f"the model {kind}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgesim.errors import InputError, Problem
 
@@ -40,15 +40,37 @@ class Model(ABC):
         """
 
 
+def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width.
+
+    Raises:
+        InputError: the samples are no images.
+    """
+    if len(input_shape) != 3:
+        raise InputError(
+            Problem(
+                f"needs images [channels, height, width], got samples of shape {input_shape}", path="model"
+            )
+        )
+    channels, height, width = input_shape
+    return channels, height, width
+
+
 def convolutions(
-    input_shape: tuple[int, ...], widths: Iterable[int], padding: Callable[[int, int], int]
+    input_shape: tuple[int, ...],
+    plan: Iterable[int | Literal["pool"]],
+    kernel: int,
+    padding: Callable[[int, int], int],
+    window: int = 2,
 ) -> tuple[Layers, int]:
-    """Stages of a 5x5 convolution, ReLU and a 2x2 max-pool; a pool that would leave nothing is skipped.
+    """Convolutions with ReLU, and max-pools that halve the map; a pool that would leave nothing is skipped.
 
     Args:
         input_shape: channels, height, width.
-        widths: output channels of each stage.
-        padding: for the number of a stage (from 0) and the shorter side of its input in pixels, the padding.
+        plan: output channels of each convolution, and where to pool.
+        kernel: side of the convolutions.
+        padding: for the number of a convolution (from 0) and the shorter side of its input, in pixels.
+        window: side of what a pool looks at, 2 or 3; 3 reaches over the border, as TensorFlow's `SAME` does.
 
     Returns:
         The layers, and the number of features once they are flattened.
@@ -58,21 +80,19 @@ def convolutions(
     """
     from torch import nn
 
-    if len(input_shape) != 3:
-        raise InputError(
-            Problem(
-                f"needs images [channels, height, width], got samples of shape {input_shape}", path="model"
-            )
-        )
-    channels, height, width = input_shape
+    channels, height, width = image_shape(input_shape)
     layers: Layers = OrderedDict()
-    for stage, out in enumerate(widths):
-        pad = padding(stage, min(height, width))
-        layers[f"conv{stage + 1}"] = nn.Conv2d(channels, out, kernel_size=5, padding=pad)
-        layers[f"relu{stage + 1}"] = nn.ReLU()
-        channels, height, width = out, height + 2 * pad - 4, width + 2 * pad - 4
-        if min(height, width) >= 2:
-            layers[f"pool{stage + 1}"] = nn.MaxPool2d(2)
+    convs = pools = 0
+    for step in plan:
+        if step != "pool":
+            pad = padding(convs, min(height, width))
+            convs += 1
+            layers[f"conv{convs}"] = nn.Conv2d(channels, step, kernel, padding=pad)
+            layers[f"relu{convs}"] = nn.ReLU()
+            channels, height, width = step, height + 2 * pad - kernel + 1, width + 2 * pad - kernel + 1
+        elif min(height, width) >= 2:
+            pools += 1
+            layers[f"pool{pools}"] = nn.MaxPool2d(window, stride=2, ceil_mode=window > 2)
             height, width = height // 2, width // 2
     return layers, channels * height * width
 

@@ -181,6 +181,8 @@ def _adjust(module: nn.Module, rate: float) -> None:
     elif isinstance(module, nn.RNNBase):
         module.hidden_size = module.get_parameter("weight_hh_l0").shape[1]
         module.input_size = module.get_parameter("weight_ih_l0").shape[1]
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
     elif isinstance(module, nn.Embedding):
         module.embedding_dim = module.weight.shape[1]
     elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:

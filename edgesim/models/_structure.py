@@ -37,6 +37,7 @@ _NORMS = frozenset(
 )
 _LOOKUPS = frozenset((aten.embedding,))
 _JOINS = frozenset((aten.cat,))
+_ACTIVATIONS = frozenset((aten._prelu_kernel,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,7 @@ def read_structure(
 @dataclass
 class _Draft:
     kind: str
+    weight: str
     tensors: list[str]
     macs: int
     input_elements: int
@@ -360,7 +362,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         packet = func.overloadpacket
         if packet in _LOOKUPS:
             return self._add_layer("embedding", used, 0, data, outputs, upstream)
-        if packet not in _NORMS | _JOINS and torch.Tag.pointwise not in func.tags:
+        if packet not in _NORMS | _JOINS | _ACTIVATIONS and torch.Tag.pointwise not in func.tags:
             raise RunFailed(f"operator {func} uses parameter {used[0]}, and its cost is not known")
         if not self.drafts:
             return self._add_layer("norm", used, 0, data, outputs, upstream)
@@ -379,7 +381,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> frozenset[int]:
         self._refuse_shared(used, self.drafts)
         sizes = (data[0].numel() // _SAMPLES, outputs[0].numel() // _SAMPLES)
-        self.drafts.append(_Draft(kind, used, macs, *sizes, upstream))
+        weight = max(used, key=lambda name: self._sizes[name])
+        self.drafts.append(_Draft(kind, weight, used, macs, *sizes, upstream))
         return frozenset((len(self.drafts) - 1,))
 
     def _refuse_shared(self, used: list[str], drafts: list[_Draft]) -> None:
@@ -403,10 +406,9 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         counted = {name: b.numel() if b.is_floating_point() else 0 for name, b in network.named_buffers()}
         for draft in self.drafts:
             owners = {name.rpartition(".")[0] for name in draft.tensors}
-            weight = max(draft.tensors, key=lambda name: self._sizes[name])
             buffers = tuple(name for name in counted if name.rpartition(".")[0] in owners)
             yield Layer(
-                name=weight.rpartition(".")[0] or weight,
+                name=draft.weight.rpartition(".")[0] or draft.weight,
                 kind=draft.kind,
                 tensors=tuple(name for name in self._sizes if name in draft.tensors),
                 buffers=buffers,

@@ -27,21 +27,23 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import (
     Dims,
     TiedAttention,
-    attention_as_products,
     is_attention,
     places_in_attention,
 )
 from edgesim.models._recurrent import TiedRecurrence, is_recurrence, places_in_recurrence, refuse_others
+from edgesim.models._tracing import dependency_graph
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
 
 Units = NDArray[np.int64]
 
+_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
+
 NEVER = -1  # a coordinate that belongs to no unit
 
 _NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
-_CUT = (_ConvNd, nn.Linear, nn.Embedding, nn.Parameter, *_NORMS)
+_CUT = (_ConvNd, nn.Linear, nn.Embedding, nn.PReLU, nn.Parameter, *_NORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     }
     for path, module in opaque.items():
         network.set_submodule(path, TiedAttention(module) if is_attention(module) else TiedRecurrence(module))
-    graph = _dependencies(network, structure)
+    graph = dependency_graph(network, (structure.samples(_SAMPLES),))
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
     order = _forward_order(structure)
@@ -161,29 +163,6 @@ def _forward_order(structure: ModelStructure) -> dict[str, int]:
     for place, layer in enumerate(structure.layers):
         order |= {name.replace("weight_ih_", ""): place for name in layer.tensors if "weight_ih_" in name}
     return order
-
-
-def _dependencies(network: nn.Module, structure: ModelStructure) -> Any:
-    import torch_pruning  # 120 MB that a run without cuts does not need
-
-    try:
-        with attention_as_products():
-            return torch_pruning.DependencyGraph().build_dependency(
-                network, example_inputs=structure.samples(1), verbose=False
-            )
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        ArithmeticError,
-        AssertionError,
-    ) as error:
-        raise RunFailed(
-            f"the model {type(network).__name__} cannot be traced for its units"
-            f" ({type(error).__name__}: {error}); methods that cut widths need a model that can"
-        ) from error
 
 
 def _made_by(group: UnitGroup, recurrences: Collection[str]) -> UnitGroup:
@@ -315,10 +294,13 @@ def _touched(item: Any, path: str, shapes: Mapping[str, tuple[int, ...]]) -> Ite
     if isinstance(module, nn.Parameter):
         yield path, item.dep.target.pruning_dim
         return
+    if isinstance(module, nn.PReLU) and module.num_parameters == 1:
+        return  # one slope for all channels
     prefix = f"{path}." if path else ""
     reads = isinstance(module, _ConvNd | nn.Linear) and not _writes(item) and not is_depthwise(module)
     inputs_first = isinstance(module, nn.Embedding | _ConvTransposeNd) and not is_depthwise(module)
-    yield f"{prefix}weight", int(reads != inputs_first)
+    if f"{prefix}weight" in shapes:  # a norm may have no parameters
+        yield f"{prefix}weight", int(reads != inputs_first)
     if not reads:
         for name in ("bias", "running_mean", "running_var"):
             if shapes.get(f"{prefix}{name}"):

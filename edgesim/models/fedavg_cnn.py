@@ -17,5 +17,5 @@ class FedAvgCnn(Model):
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, conv2, ..., flatten, fc1, relu3, fc2`; see `Model.build`."""
-        layers, features = convolutions(input_shape, (32, 64), padding=lambda *_: 2)
+        layers, features = convolutions(input_shape, (32, "pool", 64, "pool"), 5, padding=lambda *_: 2)
         return classifier(layers, features, (512,), classes)

@@ -25,5 +25,5 @@ class LeNet(Model):
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, ..., flatten, fc1, relu3, fc2, relu4, fc3`; see `Model.build`."""
-        layers, features = convolutions(input_shape, (6, 16), _padding)
+        layers, features = convolutions(input_shape, (6, "pool", 16, "pool"), 5, _padding)
         return classifier(layers, features, (120, 84), classes)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.efficientnet import MBConv, MBConvConfig
+from torchvision.models.mobilenetv3 import InvertedResidual, InvertedResidualConfig
 
+from edgesim.models._preact import PreactBlock
 from edgesim.models._slicing import small_network
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.models._units import NEVER, UnitLayout
 from edgesim.models._user import adapt
 from edgesim.models.fedavg_cnn import FedAvgCnn
 from edgesim.models.har_cnn import HarCnn
+from edgesim.models.ist_mlp import IstMlp
 from edgesim.models.lenet import LeNet
 from edgesim.models.lstm import Lstm
 from edgesim.models.mlp import Mlp
@@ -96,6 +100,34 @@ def short_mobilenet() -> nn.Module:
     return torchvision.models.MobileNetV2(CLASSES, width_mult=0.25, inverted_residual_setting=blocks)
 
 
+def pooled(*layers: nn.Module, width: int, side: int = 1) -> nn.Module:
+    """Layers for images, their maps pooled to a side whatever they are, and linear layers."""
+    features = width * side * side
+    head = (
+        nn.AdaptiveAvgPool2d(side),
+        nn.Flatten(),
+        nn.Linear(features, 6),
+        nn.ReLU(),
+        nn.Linear(6, CLASSES),
+    )
+    return nn.Sequential(*layers, *head)
+
+
+def preactivated() -> nn.Module:
+    """Residual blocks that normalise first, one of which changes the shape."""
+    norm = partial(nn.BatchNorm2d, track_running_stats=False)
+    blocks = (PreactBlock(4, 4, 1, norm), PreactBlock(4, 8, 2, norm))
+    return pooled(nn.Conv2d(1, 4, 3, padding=1, bias=False), *blocks, norm(8), nn.ReLU(), width=8)
+
+
+def squeezed() -> nn.Module:
+    """A block of MobileNetV3 and one of EfficientNet, at times left out: gates for channels, hard or not."""
+    norm = partial(nn.GroupNorm, 2)
+    mobile = InvertedResidual(InvertedResidualConfig(8, 3, 16, 8, True, "HS", 1, 1, 1.0), norm)
+    efficient = MBConv(MBConvConfig(2, 3, 1, 8, 8, 1), 0.5, norm)
+    return pooled(nn.Conv2d(1, 8, 3, padding=1), mobile, efficient, width=8)
+
+
 def vision_transformer() -> nn.Module:
     return torchvision.models.VisionTransformer(
         image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=CLASSES
@@ -119,7 +151,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         COLOUR,
     ),
     "mobilenet_v2": (short_mobilenet, COLOUR),
-    "vgg11": (lambda: thin(torchvision.models.vgg11(num_classes=CLASSES), COLOUR, 1 / 32), COLOUR),
+    "pooled to a size": (lambda: pooled(nn.Conv2d(1, 6, 3), nn.PReLU(6), width=6, side=2), GREY),
+    "pre-activation": (preactivated, GREY),
+    "squeeze and excitation": (squeezed, GREY),
+    "normalised outputs": (lambda: IstMlp(hidden=(8, 6)).build(TOKENS, CLASSES), TOKENS),
     "user class": (lambda: adapt("mine:Mine", Mine, {}).build(GREY, CLASSES), GREY),
     "user function": (lambda: adapt("mine:my_mlp", my_mlp, {}).build(GREY, CLASSES), GREY),
     "encoder": (Encoder, TOKENS),
@@ -131,7 +166,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 # Networks that read tokens have as many of them as classes.
 OF_TOKENS = ("transformer", "lstm")
 # Backward, PyTorch's counter takes a grouped convolution for a dense one.
-WITH_GROUPS = ("mobilenet_v2", "grouped")
+WITH_GROUPS = ("mobilenet_v2", "squeeze and excitation", "grouped")
 
 
 @cache
