@@ -1,4 +1,4 @@
-"""What every sub-model method must do, on a small network with two convolutions and one linear layer."""
+"""What every sub-model method must do, on a small network with two convolutions and two linear layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def strategy(request: pytest.FixtureRequest) -> SubmodelStrategy:
 
 @pytest.fixture(scope="module")
 def structure() -> ModelStructure:
-    return read_structure(make("conv", torch.float32), (1, 6, 6))
+    return read_structure(make("cnn", torch.float32), (1, 6, 6))
 
 
 def assigned(
@@ -128,20 +128,20 @@ def test_the_order_of_updates_matters_to_rounding_alone(strategy: SubmodelStrate
 def test_at_its_largest_capacity_it_is_fedavg_where_its_class_claims_so(strategy: SubmodelStrategy) -> None:
     if not strategy.full_is_fedavg:
         pytest.skip("makes no such claim")
-    largest = strategy.ladder(structure_of_conv())[-1]
+    largest = strategy.ladder(structure_of_cnn())[-1]
     own, fedavg = (
-        federation(*method, network=make("conv", torch.float32), dtype=torch.float32)
+        federation(*method, network=make("cnn", torch.float32), dtype=torch.float32)
         for method in ((strategy, [largest] * 4), ())
     )
     assert same_bits(weights_after(own, rounds=2), weights_after(fedavg, rounds=2))
 
 
-def structure_of_conv() -> ModelStructure:
-    return read_structure(make("conv", torch.float32), (1, 6, 6))
+def structure_of_cnn() -> ModelStructure:
+    return read_structure(make("cnn", torch.float32), (1, 6, 6))
 
 
 def learner_of(strategy: SubmodelStrategy):
-    return federation(strategy, capacities(strategy, structure_of_conv()), network=make("conv"))
+    return federation(strategy, capacities(strategy, structure_of_cnn()), network=make("cnn"))
 
 
 def largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
