@@ -97,4 +97,4 @@ def _of_no_unit(structure: ModelStructure) -> frozenset[str]:
                 " of the model would overlap"
             )
     names = (name for layer in structure.layers for name in (*layer.tensors, *layer.buffers))
-    return frozenset(names) - places.keys()
+    return frozenset(names).difference(places)
