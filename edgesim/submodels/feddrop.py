@@ -22,9 +22,7 @@ from edgesim.yaml_source import Fraction
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
 
-_STEPS = (
-    20  # the paper's rates are continuous; steps of 0.05 come near, and each is one small network to size
-)
+_STEPS = 20  # the paper's rates are continuous; each step is a small network to size, in 20 to 200 ms
 
 
 @component

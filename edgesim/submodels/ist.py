@@ -23,6 +23,7 @@ import numpy as np
 
 from edgesim.errors import InputError, Problem, RunFailed
 from edgesim.registry import component
+from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Cut, Submodel, SubmodelStrategy
 
 if TYPE_CHECKING:
@@ -76,12 +77,8 @@ def _part(layout: UnitLayout, context: Context) -> Cut:
                 f" to them; ask for at most {group.size}"
             )
             raise InputError(Problem(message, "coordination.clients_per_round"))
-    orders: list[np.ndarray[Any, np.dtype[np.int64]]]
-    if context.streams is None:
-        orders = [np.arange(group.size) for group in layout.groups]
-    else:
-        shuffled = context.streams.generator("workers", context.version)
-        orders = [shuffled.permutation(group.size) for group in layout.groups]
+    shuffled = (context.streams or Streams(0)).generator("workers", context.version)
+    orders = [shuffled.permutation(group.size) for group in layout.groups]
     kept = tuple(np.sort(np.array_split(order, workers)[context.place]) for order in orders)
     return Cut(kept, (1 / workers,) * len(kept))
 

@@ -20,7 +20,7 @@ from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import drawn_cut, drawn_name, maskable
 from edgesim.submodels._rule import Masked, Rule
-from edgesim.submodels._submodel import Context, Mask, ScalarStrategy, Submodel
+from edgesim.submodels._submodel import Context, Cut, Mask, ScalarStrategy, Submodel
 from edgesim.yaml_source import Fraction
 
 if TYPE_CHECKING:
@@ -57,18 +57,25 @@ class RandomMask(ScalarStrategy):
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:  # noqa: ARG002
         """A fresh draw; where only costs are asked for, one of the expected size."""
         density = self.share_of(context)
-        by_element, by_unit = (density < 1 and self.unit == unit for unit in ("element", "unit"))
+        cut, mask = (None, None) if density == 1 else self._drawn(structure, density, context)
         label = f"random_mask density {density:g}"
         return Submodel(
             label=label,
             capacity=density,
             layers=structure.all_layers,
-            mask_bytes=SEED_BYTES if by_element else 0,  # a small dense network needs no description
-            cut=drawn_cut(structure.units, density, context, exact=False) if by_unit else None,
-            mask=_drawn_mask(maskable(structure), density, context) if by_element else None,
+            mask_bytes=0 if mask is None else SEED_BYTES,  # a small dense network needs no description
+            cut=cut,
+            mask=mask,
             scaler=self.scaler,
             name=drawn_name(label, context),
         )
+
+    def _drawn(
+        self, structure: ModelStructure, density: float, context: Context
+    ) -> tuple[Cut | None, Mask | None]:
+        if self.unit == "unit":
+            return drawn_cut(structure.units, density, context, exact=False), None
+        return None, _drawn_mask(maskable(structure), density, context)
 
 
 def _drawn_mask(shapes: Mapping[str, tuple[int, ...]], density: float, context: Context) -> Mask:

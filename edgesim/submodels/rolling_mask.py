@@ -72,16 +72,17 @@ class RollingMask(ScalarStrategy):
         Raises:
             InputError: the density is not 1/R for a whole number R.
         """
-        blocks = self._blocks(self.share_of(context))
-        by_element, by_unit = (blocks > 1 and self.unit == unit for unit in ("element", "unit"))
+        density = self.share_of(context)
+        blocks = self._blocks(density)
+        cut, mask = (None, None) if blocks == 1 else self._dealt(structure, blocks, context)
         label = f"rolling_mask density 1/{blocks}"
         return Submodel(
             label=label,
-            capacity=self.share_of(context),
+            capacity=density,
             layers=structure.all_layers,
             mask_bytes=BLOCK_BYTES if blocks > 1 else 0,
-            cut=self._block_of_units(structure.units, blocks, context) if by_unit else None,
-            mask=_block_of_elements(maskable(structure), blocks, context) if by_element else None,
+            cut=cut,
+            mask=mask,
             scaler=self.scaler,
             name=drawn_name(label, context),
         )
@@ -93,6 +94,13 @@ class RollingMask(ScalarStrategy):
             message = f"must be 1 divided by a whole number of blocks; {near}, got {density:g}"
             raise InputError(Problem(message, f"submodel.{self.number}"))
         return blocks
+
+    def _dealt(
+        self, structure: ModelStructure, blocks: int, context: Context
+    ) -> tuple[Cut | None, Mask | None]:
+        if self.unit == "unit":
+            return self._block_of_units(structure.units, blocks, context), None
+        return None, _block_of_elements(maskable(structure), blocks, context)
 
     def _block_of_units(self, layout: UnitLayout, blocks: int, context: Context) -> Cut:
         if context.streams is None:
@@ -125,9 +133,6 @@ def _block_of_elements(shapes: Mapping[str, tuple[int, ...]], blocks: int, conte
     offsets = np.cumsum([0, *sizes[:-1]])
     labels = np.min_scalar_type(blocks - 1)
 
-    def label_counts(size: int, offset: int) -> int:
-        return len(range((block - offset) % blocks, size, blocks))
-
     def make() -> dict[str, NDArray[np.bool_]]:
         generator = streams.generator("dealt elements", context.device, blocks)
         held = {}
@@ -137,5 +142,6 @@ def _block_of_elements(shapes: Mapping[str, tuple[int, ...]], blocks: int, conte
             held[name] = (dealt == block).reshape(shape)
         return held
 
-    kept = {name: label_counts(size, int(o)) for name, size, o in zip(shapes, sizes, offsets, strict=True)}
+    labelled = zip(shapes, sizes, offsets.tolist(), strict=True)
+    kept = {name: len(range((block - offset) % blocks, size, blocks)) for name, size, offset in labelled}
     return Mask(1 / blocks, kept, make)
