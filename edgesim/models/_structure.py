@@ -165,6 +165,11 @@ class ModelStructure:
         return tuple(name for index in sorted(trained) for name in self.layers[index].tensors)
 
     @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each parameter."""
+        return {name: tuple(tensor.shape) for name, tensor in self.network.named_parameters()}
+
+    @cached_property
     def units(self) -> UnitLayout:
         """Which channels belong together.
 

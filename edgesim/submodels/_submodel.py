@@ -77,6 +77,7 @@ class Submodel:
         mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
         cut: the units that are held; null for all of them.
         mask: the coordinates that are held; null for all of them.
+        frozen: tensors of trained layers that are run and not trained, as another device trains them.
         scaler: whether hidden activations are divided by the held share in training.
         share: of the model that is held, where a scenario charges for that and not for what is really sent;
             null for the share of the trained parameters.
@@ -90,6 +91,7 @@ class Submodel:
     mask_bytes: int = 0
     cut: Cut | None = None
     mask: Mask | None = None
+    frozen: frozenset[str] = frozenset()
     scaler: bool = False
     share: float | None = None
     name: str | None = None

@@ -86,14 +86,26 @@ def size_of(structure: ModelStructure, submodel: Submodel) -> Size:
         layer.parameters - sum(whole[name] - kept[name] for name in layer.tensors if name in kept)
         for layer in structure.layers
     ]
+    params, statistics = _elements(structure, submodel.frozen)
     return Size(
         held=sum(held),
-        trained=sum(held[index] for index in submodel.layers),
+        trained=sum(held[index] for index in submodel.layers) - params,
         statistics=structure.trained_statistics(structure.all_layers),
-        trained_statistics=structure.trained_statistics(submodel.layers),
+        trained_statistics=structure.trained_statistics(submodel.layers) - statistics,
         active=tuple(
             own / max(1, layer.parameters) for own, layer in zip(held, structure.layers, strict=True)
         ),
+    )
+
+
+def _elements(structure: ModelStructure, names: frozenset[str]) -> tuple[int, int]:
+    """Elements of these parameters and of these statistics."""
+    if not names:
+        return 0, 0
+    network = structure.network
+    params = sum(p.numel() for name, p in network.named_parameters() if name in names)
+    return params, sum(
+        b.numel() for name, b in network.named_buffers() if name in names and b.is_floating_point()
     )
 
 
@@ -184,7 +196,7 @@ def workload(
     down, up = _bytes(size, submodel, whole, charging)
     parts = [Part(submodel.key, down)]
     if submodel.mask_bytes and charging.mask_bytes:
-        parts.append(Part(f"mask of {submodel.label}", submodel.mask_bytes))
+        parts.append(Part(f"mask of {submodel.name or submodel.label}", submodel.mask_bytes))
     return Workload(
         shape=_shape(structure, submodel, batch, optimizer),
         forward_flops=forward * processed,

@@ -34,9 +34,7 @@ class Coverage:
 
     def __post_init__(self) -> None:
         layers = len(self.structure.layers)
-        self._shapes = {
-            name: tuple(tensor.shape) for name, tensor in self.structure.network.named_parameters()
-        }
+        self._shapes = self.structure.shapes
         self._times = np.zeros(layers, dtype=np.int64)  # updates that trained some of a layer
         self._whole = dict.fromkeys(self._shapes, 0)  # updates that trained all of a tensor
 
@@ -110,7 +108,7 @@ def _mark(mask: NDArray[np.bool_], index: tuple[NDArray[np.int64], ...] | NDArra
 
 def _places(structure: ModelStructure, submodel: Submodel) -> Sequence[tuple[str, Index]]:
     """The trained tensors of a sub-model, each with the place of what is trained of it."""
-    names = structure.trained_tensors(submodel.layers)
+    names = [name for name in structure.trained_tensors(submodel.layers) if name not in submodel.frozen]
     if submodel.mask is not None:
         masks = submodel.mask.tensors
         return [(name, masks.get(name)) for name in names]
@@ -122,7 +120,6 @@ def _places(structure: ModelStructure, submodel: Submodel) -> Sequence[tuple[str
 def _places_of_cut(structure: ModelStructure, cut: Cut, names: Sequence[str]) -> list[tuple[str, Index]]:
     units = structure.units
     held = units.kept(cut.kept)
-    shapes = {name: tuple(tensor.shape) for name, tensor in structure.network.named_parameters()}
     places: list[tuple[str, Index]] = []
     for name in names:
         index = units.index(name, held)
@@ -130,7 +127,8 @@ def _places_of_cut(structure: ModelStructure, cut: Cut, names: Sequence[str]) ->
             places.append((name, None))
             continue
         rows = [
-            np.arange(size) if kept is None else kept for kept, size in zip(index, shapes[name], strict=True)
+            np.arange(size) if kept is None else kept
+            for kept, size in zip(index, structure.shapes[name], strict=True)
         ]
         places.append((name, np.ix_(*rows)))
     return places

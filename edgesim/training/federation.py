@@ -70,7 +70,7 @@ class Federation:
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
-    _parts: dict[tuple[int, Layers], Part] = field(default_factory=dict)
+    _parts: dict[tuple[int, Layers, frozenset[str]], Part] = field(default_factory=dict)
     _slicers: WeakKeyDictionary[Cut, Slicer] = field(default_factory=WeakKeyDictionary)
     _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
@@ -192,9 +192,9 @@ class Federation:
 
     def _part(self, submodel: Submodel) -> Part:
         held = self.ledger.structure_of(submodel)  # which the ledger keeps, so that its id stays its own
-        key = (id(held), submodel.layers)
+        key = (id(held), submodel.layers, submodel.frozen)
         if key not in self._parts:
-            self._parts[key] = make_part(held, submodel.layers)
+            self._parts[key] = make_part(held, submodel.layers, submodel.frozen)
         return self._parts[key]
 
     def _slicer(self, cut: Cut | None) -> Slicer:

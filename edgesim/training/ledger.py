@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ class Ledger:
         self._constant = self.strategy.constant
         self._known: dict[int, tuple[Submodel, Workload]] = {}
         self._memory: tuple[int, Any] = (-1, None)
-        self._masks: dict[int, Mask] = {}
+        self._masks = WeakValueDictionary[int, Mask]()  # one that nobody else holds is never met again
 
     def fresh(self) -> Ledger:
         """The same books with nothing written in them."""

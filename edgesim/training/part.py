@@ -35,19 +35,22 @@ class Part:
         return {name: buffers[name] for name in self.merged if buffers[name].is_floating_point()}
 
 
-def make_part(held: ModelStructure, layers: Layers) -> Part:
+def make_part(held: ModelStructure, layers: Layers, frozen: frozenset[str] = frozenset()) -> Part:
     """Prepare sub-models of one shape.
 
     Args:
         held: structure of what is held.
         layers: indices of its trained layers.
+        frozen: tensors of these that are not trained.
     """
-    trained = set(held.trained_tensors(layers))
+    trained = set(held.trained_tensors(layers)) - frozen
     names = [name for name, _ in held.network.named_parameters()]
     return Part(
         network=held.network,
         trained=[name for name in names if name in trained],
         frozen=[name for name in names if name not in trained],
         buffers=[name for name, _ in held.network.named_buffers()],
-        merged=[name for index in sorted(layers) for name in held.layers[index].buffers],
+        merged=[
+            name for index in sorted(layers) for name in held.layers[index].buffers if name not in frozen
+        ],
     )

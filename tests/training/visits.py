@@ -27,6 +27,10 @@ def make(kind: str, dtype: torch.dtype = torch.float64) -> nn.Module:
         "mlp": [nn.Flatten(), nn.Linear(36, 7), nn.ReLU(), nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, CLASSES)],
         "dropout": [nn.Flatten(), nn.Linear(36, 8), nn.ReLU(), nn.Dropout(0.25), nn.Linear(8, CLASSES)],
         "conv": [*_stage(1, 3, nn.ReLU()), nn.MaxPool2d(2), *_stage(3, 4, nn.ReLU()), *_head(36)],
+        "cnn": [
+            *(*_stage(1, 4, nn.ReLU()), nn.MaxPool2d(2), *_stage(4, 5, nn.ReLU())),
+            *(nn.Flatten(), nn.Linear(45, 6), nn.Tanh(), nn.Linear(6, CLASSES)),
+        ],
         "group_norm": [*_stage(1, 4, nn.GroupNorm(2, 4)), *_stage(4, 4, nn.GroupNorm(4, 4)), *_head(144)],
         # No bias before a batch norm: its gradient is rounding error around zero, which Adam would blow up.
         "batch_norm": [*_stage(1, 3, nn.BatchNorm2d(3)), *_stage(3, 3, nn.BatchNorm2d(3)), *_head(108)],
