@@ -115,7 +115,7 @@ class Ordering:
     def _masks(self, count: int) -> dict[str, Flags]:
         masks = self._held(count)
         silent = {
-            bias: masks[weight].any(axis=tuple(range(1, masks[weight].ndim)))
+            bias: np.logical_or.reduce(masks[weight], axis=tuple(range(1, masks[weight].ndim)))
             for bias, weight in self.biases.items()
         }
         return masks | silent

@@ -86,10 +86,11 @@ class FedGMR(ScalarStrategy):
         if not weights:
             return Refresh(number, nominal(structure), {})
         now = {name: weights[name] for name in prunable(structure)}
-        return Refresh(number, self._ordering(structure, now, before and before.weights), now)
+        ordering = self._ordering(structure, now, before.weights if before is not None else {})
+        return Refresh(number, ordering, now)
 
     def _ordering(
-        self, structure: ModelStructure, now: Mapping[str, Tensor], before: Mapping[str, Tensor] | None
+        self, structure: ModelStructure, now: Mapping[str, Tensor], before: Mapping[str, Tensor]
     ) -> Ordering:
         magnitudes = [weight.detach().abs() for weight in now.values()]
         scores = magnitudes
