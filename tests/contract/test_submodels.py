@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from torch import Tensor
 from edgesim import registry
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
+from edgesim.submodels._rule import Masked
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
 from edgesim.training.accounting import LocalWork
+from edgesim.training.federation import Federation
 from edgesim.training.ledger import Ledger
-from edgesim.training.optimizer import Sgd
+from edgesim.training.optimizer import Optimizer, Sgd
 from tests.contract._examples import example
-from tests.training.federations import federation, run_round, same_bits, weights_after
+from tests.training.federations import federation, order, run_round, same_bits, weights_after
 from tests.training.visits import make
 
 WORK = LocalWork(epochs=1, steps=None, batch_size=5)
@@ -102,6 +105,37 @@ def test_what_it_costs_never_shrinks_as_capacity_grows_and_never_exceeds_the_ful
     assert max(cost.bytes_down for cost in costs) <= costs[-1].bytes_down + overhead
 
 
+def test_a_smaller_capacity_gives_a_part_of_a_larger_one_where_its_class_claims_so(
+    strategy: SubmodelStrategy, structure: ModelStructure
+) -> None:
+    if not strategy.nested:
+        pytest.skip("makes no such claim")
+    made = [assigned(strategy, structure, capacity) for capacity in strategy.ladder(structure)]
+    for smaller, larger in pairwise(made):
+        assert smaller.layers <= larger.layers
+        if smaller.cut is not None and larger.cut is not None:
+            for units, more in zip(smaller.cut.kept, larger.cut.kept, strict=True):
+                assert np.isin(units, more).all()
+        if smaller.mask is not None and larger.mask is not None:
+            for name, held in smaller.mask.tensors.items():
+                assert not (held & ~larger.mask.tensors[name]).any()
+
+
+def test_outside_a_mask_nothing_has_a_gradient_and_all_stays_zero(strategy: SubmodelStrategy) -> None:
+    if not isinstance(strategy.rule, Masked):
+        pytest.skip("its rule is another")
+    learner = learner_of(strategy, Sgd(momentum=0.9, weight_decay=0.1))
+    learner.assign([order(device, device) for device in range(4)])
+    masked = [each for each in learner.ledger.open.values() if each.submodel.mask is not None]
+    assert masked
+    for assignment in masked:
+        (result,) = learner.trainer.train([learner._job(assignment)])
+        for name, held in assignment.submodel.mask.tensors.items():
+            trained, there = result.params[name], torch.from_numpy(held)
+            assert not trained[~there].any()
+            assert trained[there].all()
+
+
 def test_what_no_update_covers_keeps_its_value(strategy: SubmodelStrategy) -> None:
     learner = learner_of(strategy)
     smallest = min(range(4), key=lambda device: learner.ledger.capacity[device])
@@ -140,8 +174,9 @@ def structure_of_conv() -> ModelStructure:
     return read_structure(make("conv", torch.float32), (1, 6, 6))
 
 
-def learner_of(strategy: SubmodelStrategy):
-    return federation(strategy, capacities(strategy, structure_of_conv()), network=make("conv"))
+def learner_of(strategy: SubmodelStrategy, optimizer: Optimizer | None = None) -> Federation:
+    capacity = capacities(strategy, structure_of_conv())
+    return federation(strategy, capacity, network=make("conv"), optimizer=optimizer)
 
 
 def largest_difference(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
