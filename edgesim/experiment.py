@@ -193,12 +193,13 @@ def _check_timing_only(scenario: Scenario) -> None:
             name = registry.name_of(part)
             message = f'"{name}" decides by losses, and --timing-only trains nothing; train, or take another'
             raise InputError(Problem(message, key))
-    if scenario.submodel.costs_need_weights and scenario.cost.accounting == "exact":
+    if scenario.submodel.costs_need_weights and scenario.cost.sparse_speedup:
         name = registry.name_of(scenario.submodel)
         message = (
-            f'"{name}" has costs that depend on the weights; train, or charge by cost.accounting: density'
+            f'makes seconds depend on the weights, as "{name}" chooses by them which layers are thin; train, '
+            "or leave it at 0"
         )
-        raise InputError(Problem(message, "submodel"))
+        raise InputError(Problem(message, "cost.sparse_speedup"))
 
 
 def _stop_rule(scenario: Scenario) -> StopRule:

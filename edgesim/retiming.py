@@ -141,9 +141,10 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(f"is per time of work: {what}", f"fleet[{number}].failures")
     if scenario.faults:
         yield Problem("hit other visits at another pace", "faults")
-    if scenario.submodel.costs_need_weights:
+    if scenario.submodel.costs_need_weights and scenario.cost.sparse_speedup:
         name = registry.name_of(scenario.submodel)
-        yield Problem(f'"{name}" has costs that depend on the weights, which are not recorded', "submodel")
+        what = f'makes seconds depend on the weights under "{name}", and those are not recorded'
+        yield Problem(what, "cost.sparse_speedup")
 
 
 def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:

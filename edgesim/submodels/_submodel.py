@@ -153,7 +153,8 @@ class SubmodelStrategy:
 
     Class claims, measured by the contract tests:
         full_is_fedavg: at its largest capacity the method is FedAvg.
-        costs_need_weights: what a visit costs depends on the weights, so that `--timing-only` cannot know it.
+        costs_need_weights: how what is held spreads over the layers depends on the weights, and so, with
+            `cost.sparse_speedup`, do seconds: `--timing-only` cannot know them. All else does not.
         partial: a device may train less than the whole model.
         disjoint: the sub-models of one round are parts of which no two train the same coordinate.
         exact_coverage: over its visits each device trains all coordinates equally often.

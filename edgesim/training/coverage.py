@@ -50,7 +50,8 @@ class Coverage:
 
     def fraction(self, submodels: Iterable[Submodel]) -> float:
         """Share of the model's parameters that at least one of these sub-models trains."""
-        distinct = set(submodels)
+        # Whole ones first: what they cover needs no mask.
+        distinct = sorted(set(submodels), key=lambda each: each.cut is not None or each.mask is not None)
         covered: dict[str, NDArray[np.bool_]] = {}
         whole: set[str] = set()
         for submodel in distinct:
