@@ -197,6 +197,10 @@ def _check_timing_only(scenario: Scenario) -> None:
             f'"{name}" has costs that depend on the weights; train, or charge by cost.accounting: density'
         )
         raise InputError(Problem(message, "submodel"))
+    if scenario.saving_needs_weights:
+        name = registry.name_of(scenario.submodel)
+        message = f'depends on the weights with "{name}"; train, or set it to 0'
+        raise InputError(Problem(message, "cost.sparse_speedup"))
 
 
 def _stop_rule(scenario: Scenario) -> StopRule:

@@ -144,6 +144,9 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
     if scenario.submodel.costs_need_weights:
         name = registry.name_of(scenario.submodel)
         yield Problem(f'"{name}" has costs that depend on the weights, which are not recorded', "submodel")
+    if scenario.saving_needs_weights:
+        name = registry.name_of(scenario.submodel)
+        yield Problem(f'depends on the weights with "{name}", which are not recorded', "cost.sparse_speedup")
 
 
 def _obstacles(scenario: Scenario, result: RunResult) -> Iterator[Problem]:

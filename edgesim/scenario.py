@@ -75,6 +75,11 @@ class Scenario(Section):
         return made
 
     @property
+    def saving_needs_weights(self) -> bool:
+        """Whether what a sparse discount saves depends on the weights."""
+        return self.submodel.spread_needs_weights and self.cost.sparse_speedup > 0
+
+    @property
     def choices(self) -> Choices:
         """What is to work together."""
         return Choices(

@@ -67,6 +67,22 @@ class Mask:
 
 
 @dataclass(frozen=True, eq=False)
+class Nest:
+    """Levels within what a device holds, of which each batch runs one (FjORD); one object for each set.
+
+    Attributes:
+        levels: how many there are; the last is all that is held.
+        first: per tensor and dimension, the first level that has each of its coordinates, [size]; null for a
+            dimension that every level has whole, as every level has the tensors that are absent.
+        runs: what a batch runs: how often on average, and which sub-model.
+    """
+
+    levels: int
+    first: Mapping[str, tuple[NDArray[np.int64] | None, ...]]
+    runs: tuple[tuple[float, Submodel], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Submodel:
     """The part of the model that one visit works on.
 
@@ -77,6 +93,7 @@ class Submodel:
         mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
         cut: the units that are held; null for all of them.
         mask: the coordinates that are held; null for all of them.
+        nest: what of it each batch runs; null for all of it.
         scaler: whether hidden activations are divided by the held share in training.
         share: of the model that is held, where a scenario charges for that and not for what is really sent;
             null for the share of the trained parameters.
@@ -90,6 +107,7 @@ class Submodel:
     mask_bytes: int = 0
     cut: Cut | None = None
     mask: Mask | None = None
+    nest: Nest | None = None
     scaler: bool = False
     share: float | None = None
     name: str | None = None
@@ -152,12 +170,19 @@ class SubmodelStrategy:
     Class claims, measured by the contract tests:
         full_is_fedavg: at its largest capacity the method is FedAvg.
         costs_need_weights: what a visit costs depends on the weights, so that `--timing-only` cannot know it.
+        spread_needs_weights: how a mask is spread over the layers depends on the weights, and with it what
+            `cost.sparse_speedup` saves.
         partial: a device may train less than the whole model.
         disjoint: the sub-models of one round are parts of which no two train the same coordinate.
         exact_coverage: over its visits each device trains all coordinates equally often.
         nested: of one version, the sub-model of a smaller capacity is a part of that of a larger one.
         remembers: it keeps something from version to version (see `remember`).
         scalar: its capacity is one number that may grow during a run.
+
+    Policy:
+        batch_norm: what becomes of running statistics. `running` averages them like parameters.
+            `recalibrated` never mixes those of different widths or masks: the model keeps none, training
+            normalises by the batch, and before each evaluation they are taken afresh from training samples.
 
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
@@ -166,12 +191,14 @@ class SubmodelStrategy:
 
     full_is_fedavg: ClassVar[bool] = True
     costs_need_weights: ClassVar[bool] = False
+    spread_needs_weights: ClassVar[bool] = False
     partial: ClassVar[bool] = True
     disjoint: ClassVar[bool] = False
     exact_coverage: ClassVar[bool] = False
     nested: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     scalar: ClassVar[bool] = False
+    batch_norm: ClassVar[Literal["running", "recalibrated"]] = "recalibrated"
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
 

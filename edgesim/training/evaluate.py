@@ -78,6 +78,16 @@ class Evaluator:
         return fresh
 
 
+def without_running_statistics(network: nn.Module) -> nn.Module:
+    """A copy whose batch norms keep no running statistics: they normalise by the batch (algorithms 3.8)."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return copied
+
+
 def static_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     """Batch norms that average cumulatively, as `tracking` makes them."""
     norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))

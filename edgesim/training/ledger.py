@@ -16,7 +16,7 @@ from edgesim.models._slicing import scaled_network, small_network
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy, expected
-from edgesim.training.accounting import Charging, LocalWork, workload
+from edgesim.training.accounting import Charging, LocalWork, mixed, workload
 from edgesim.training.coverage import Coverage
 from edgesim.training.optimizer import Optimizer
 
@@ -110,11 +110,16 @@ class Ledger:
         """The workload of a sub-model on a device with so many samples; worked out once."""
         known = self._workloads.setdefault(submodel, {})
         if samples not in known:
-            held = self.structure_of(submodel)
-            known[samples] = workload(
-                held, submodel, samples, self.work, self.optimizer, self.structure, self.charging
-            )
+            known[samples] = self._charged(submodel, samples)
         return known[samples]
+
+    def _charged(self, submodel: Submodel, samples: int) -> Workload:
+        held = self.structure_of(submodel)
+        charged = workload(held, submodel, samples, self.work, self.optimizer, self.structure, self.charging)
+        if submodel.nest is None:
+            return charged
+        runs = [(times, self.workload_of(part, samples)) for times, part in submodel.nest.runs]
+        return mixed(charged, runs)
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order."""
