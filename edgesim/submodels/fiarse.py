@@ -95,8 +95,8 @@ def _scopes(structure: ModelStructure, *, layerwise: bool) -> tuple[Scope, ...]:
 class Ranking:
     """The weights of one version by size, and the sub-models that were asked for.
 
-    Where nothing is trained there are no weights, and the sizes of each tensor count as evenly spread: as many
-    are held of the model, though others.
+    Where nothing is trained there are no weights, and those of each tensor count as evenly spread in size: as
+    many are held as of the real model, though others.
 
     Attributes:
         scopes: what is ranked.
@@ -128,12 +128,14 @@ class Ranking:
         )
 
     def _mask(self, density: float) -> Mask:
+        import torch
+
         held: dict[str, Tensor] = {}
         thresholds: dict[str, float] = {}
         for scope in self.scopes:
             count = math.floor(density * _elements(scope) + _ROUNDING)
             threshold, chosen = _largest(self._sizes(scope), count)
-            parts = chosen.split([math.prod(shape) for shape in scope.values()])
+            parts = torch.split(chosen, [math.prod(shape) for shape in scope.values()])
             held |= {name: part.reshape(scope[name]) for name, part in zip(scope, parts, strict=True)}
             thresholds |= dict.fromkeys(scope, threshold)
         return Mask(

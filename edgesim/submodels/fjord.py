@@ -1,4 +1,4 @@
-"""FjORD (Horvath et al., NeurIPS 2021; algorithms 3.10): ordered dropout within the width that a device holds.
+"""FjORD (Horvath et al., NeurIPS 2021; algorithms 3.10): ordered dropout within the width of a device.
 
 A device holds the first channels of every layer. Each batch trains fewer of them: those of a level, drawn
 uniformly from the levels that the device can carry. So the first channels learn to do without the others.
@@ -192,8 +192,9 @@ def _first_levels(
     first: dict[str, tuple[NDArray[np.int64] | None, ...]] = {}
     for name, dims in layout.places.items():
         index = layout.index(name, held[-1])
-        first[name] = tuple(
+        levels_of = [
             None if owners is None else np.where(owners == NEVER, 0, without[owners])[kept]
             for owners, kept in zip(dims, index, strict=True)
-        )
+        ]
+        first[name] = tuple(None if level is None or not level.any() else level for level in levels_of)
     return first

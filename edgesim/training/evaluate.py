@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,13 @@ class Evaluator:
             right += (output.argmax(-1) == y).sum()
         self.network.train(was_training)
         return float(total) / count, int(right) / count
+
+    def of(self, network: nn.Module, dtype: torch.dtype) -> Evaluator:
+        """The same for another architecture, such as that of a sub-model."""
+        static = has_static_norms(network)
+        return replace(
+            self, network=tracking(network, dtype, str(self.samples.x.device)) if static else network
+        )
 
     def _batches(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(samples.y)

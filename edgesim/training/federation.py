@@ -53,6 +53,7 @@ class Federation:
         streams: of the seed of learning.
         learning_rate: of a visit that starts from a version.
         weights: parameters and floating-point buffers of the current version.
+        rungs: capacities whose sub-models are evaluated too, on the held-out split.
         wall_s: host seconds spent in training and evaluation.
     """
 
@@ -64,6 +65,7 @@ class Federation:
     streams: Streams
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
+    rungs: Sequence[float] = ()
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class Federation:
     _bases: dict[int, Tensors] = field(default_factory=dict)
     _losses: dict[int, float] = field(default_factory=dict)
     _metrics: dict[str, float] | None = None
+    _version: int = 0
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order, and remember the version that it starts from."""
@@ -87,11 +90,12 @@ class Federation:
         started = time.perf_counter()
         assignments = [self.ledger.open[dispatch] for dispatch in dispatches]
         updates = self._updates(assignments, staleness)
+        version = assignments[0].order.version + staleness[0]
         if self.ledger.keep_latest:
-            updates = self._all_latest(assignments, updates, assignments[0].order.version + staleness[0])
+            updates = self._all_latest(assignments, updates, version)
         self.weights, self._moments = self.aggregator.aggregate(self.weights, updates, self._moments)
         self._forget(dispatches)
-        self._metrics = None
+        self._metrics, self._version = None, version + 1
         self.wall_s["training"] += time.perf_counter() - started
         return self.ledger.aggregate(dispatches, staleness, time_s)
 
@@ -225,8 +229,22 @@ class Federation:
             for prefix, evaluator in self.evaluators.items():
                 loss, accuracy = evaluator(self.weights)
                 self._metrics |= {f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
+            for capacity in self.rungs:
+                self._metrics |= self._of_submodel(capacity)
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
+
+    def _of_submodel(self, capacity: float) -> dict[str, float]:
+        """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
+        submodel = self.ledger.shown(capacity, self._version, self.weights)
+        if submodel.cut is None and submodel.mask is None:
+            return {}
+        part, slicer = self._part(submodel), self._slicer(submodel.cut)
+        names = (*part.trained, *part.frozen, *part.buffers)
+        held = _masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
+        dtype = next(iter(self.weights.values())).dtype
+        loss, accuracy = self.evaluators[""].of(part.network, dtype)(held)
+        return {f"loss_at_{capacity:g}": loss, f"accuracy_at_{capacity:g}": accuracy}
 
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""

@@ -166,10 +166,21 @@ class Ledger:
 
     def _remembered(self, version: int, weights: Mapping[str, object]) -> Any:
         """What the strategy remembers for a version."""
-        if self.strategy.remembers and self._memory[0] != version:
-            memory = self.strategy.remember(weights, self.structure, self._memory[1], version)
-            self._memory = (version, memory)
+        self._memory = (version, self._memory_of(version, weights))
         return self._memory[1]
+
+    def _memory_of(self, version: int, weights: Mapping[str, object]) -> Any:
+        if not self.strategy.remembers or self._memory[0] == version:
+            return self._memory[1]
+        return self.strategy.remember(weights, self.structure, self._memory[1], version)
+
+    def shown(self, capacity: float, version: int, weights: Mapping[str, object]) -> Submodel:
+        """The sub-model of a capacity that device 0 would get of a version; the books stay as they are."""
+        if self._constant:
+            return self.expected(capacity)
+        memory = self._memory_of(version, weights)
+        context = Context(0, version, version, capacity, streams=self.streams, memory=memory)
+        return self._assigned(weights, context)
 
     def _described(self, device: int, mask: Mask, charged: Workload) -> Workload:
         """A device that has this very mask already is not sent it again."""

@@ -18,7 +18,7 @@ from edgesim.training.accounting import LocalWork
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Sgd
 from tests.contract._examples import example
-from tests.training.federations import federation, run_round, same_bits, weights_after
+from tests.training.federations import federation, order, run_round, same_bits, weights_after
 from tests.training.visits import make
 
 WORK = LocalWork(epochs=1, steps=None, batch_size=5)
@@ -134,6 +134,17 @@ def test_at_its_largest_capacity_it_is_fedavg_where_its_class_claims_so(strategy
         for method in ((strategy, [largest] * 4), ())
     )
     assert same_bits(weights_after(own, rounds=2), weights_after(fedavg, rounds=2))
+
+
+def test_what_it_costs_is_known_before_the_weights_are_unless_its_class_claims_otherwise(
+    strategy: SubmodelStrategy,
+) -> None:
+    if strategy.costs_need_weights:
+        pytest.skip("its costs depend on the weights")
+    learner = learner_of(strategy)
+    books = learner.ledger.fresh()
+    orders = [order(device, device) for device in range(4)]
+    assert learner.assign(orders) == books.assign(orders)
 
 
 def structure_of_conv() -> ModelStructure:
