@@ -263,7 +263,15 @@ def federation(parts: Parts) -> Federation:
             .clone()
             for name, value in (*network.named_parameters(), *network.named_buffers())
         },
+        rungs=_rungs(parts),
     )
+
+
+def _rungs(parts: Parts) -> tuple[float, ...]:
+    """The capacities whose sub-models are evaluated."""
+    strategy = parts.scenario.submodel
+    asked = parts.scenario.evaluate.submodels and strategy.scalar
+    return strategy.ladder(parts.structure) if asked else ()
 
 
 def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> dict[str, Evaluator]:

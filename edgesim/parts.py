@@ -31,6 +31,7 @@ from edgesim.submodels._submodel import expected
 from edgesim.submodels.full import Full
 from edgesim.training.accounting import Charging, LocalWork, workload
 from edgesim.training.cohorts import unstackable
+from edgesim.training.evaluate import without_running_statistics
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
 
@@ -174,7 +175,10 @@ def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Modul
     seed = int(streams.bits("initialisation")) >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return scenario.model.build(data.input_shape, data.classes)
+        network = scenario.model.build(data.input_shape, data.classes)
+    if scenario.submodel.batch_norm == "recalibrated":
+        return without_running_statistics(network)
+    return network
 
 
 def _optimizer(scenario: Scenario) -> Optimizer:

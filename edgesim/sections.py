@@ -146,10 +146,19 @@ class Every:
 
 
 class Evaluate(Section):
-    """When the model is evaluated on held-out data; `train` adds loss and accuracy on the training data."""
+    """When the model is evaluated on held-out data.
+
+    Attributes:
+        every: by rounds or virtual time.
+        train: whether loss and accuracy on the training data are added.
+        submodels: whether those of the model's sub-models are added, one for each capacity on the ladder of
+            the method that does not hold the whole model: `accuracy_at_0.5`.
+        recalibrate: training samples from which batch norms without running statistics take theirs.
+    """
 
     every: Every = Every(rounds=1)
     train: bool = False
+    submodels: bool = False
     recalibrate: Count = 2000
 
 

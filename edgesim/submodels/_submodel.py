@@ -67,6 +67,22 @@ class Mask:
 
 
 @dataclass(frozen=True, eq=False)
+class Nest:
+    """Levels within what a device holds, of which each batch runs one (FjORD); one object for each set.
+
+    Attributes:
+        levels: how many there are; the last is all that is held.
+        first: per tensor and dimension, the first level that has each of its coordinates, [size]; null for a
+            dimension that every level has whole, as every level has the tensors that are absent.
+        runs: what a batch runs: how often on average, and which sub-model.
+    """
+
+    levels: int
+    first: Mapping[str, tuple[NDArray[np.int64] | None, ...]]
+    runs: tuple[tuple[float, Submodel], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Submodel:
     """The part of the model that one visit works on.
 
@@ -78,6 +94,7 @@ class Submodel:
         cut: the units that are held; null for all of them.
         mask: the coordinates that are held; null for all of them.
         frozen: tensors of trained layers that are run and not trained, as another device trains them.
+        nest: what of it each batch runs; null for all of it.
         scaler: whether hidden activations are divided by the held share in training.
         share: of the model that is held, where a scenario charges for that and not for what is really sent;
             null for the share of the trained parameters.
@@ -92,6 +109,7 @@ class Submodel:
     cut: Cut | None = None
     mask: Mask | None = None
     frozen: frozenset[str] = frozenset()
+    nest: Nest | None = None
     scaler: bool = False
     share: float | None = None
     name: str | None = None
@@ -162,6 +180,11 @@ class SubmodelStrategy:
         remembers: it keeps something from version to version (see `remember`).
         scalar: its capacity is one number that may grow during a run.
 
+    Policy:
+        batch_norm: what becomes of running statistics. `running` averages them like parameters.
+            `recalibrated` never mixes those of different widths or masks: the model keeps none, training
+            normalises by the batch, and before each evaluation they are taken afresh from training samples.
+
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
         client_weights: how much a client counts there.
@@ -175,6 +198,7 @@ class SubmodelStrategy:
     nested: ClassVar[bool] = False
     remembers: ClassVar[bool] = False
     scalar: ClassVar[bool] = False
+    batch_norm: ClassVar[Literal["running", "recalibrated"]] = "recalibrated"
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
 

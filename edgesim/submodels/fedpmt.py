@@ -30,12 +30,16 @@ DEPTH_BYTES = 1  # the depth itself is sent along (algorithms 1.5)
 class FedPMT(ScalarStrategy):
     """Layer-wise partial training.
 
+    Batch norms: running statistics of trained layers are averaged with the parameters; frozen layers run with
+    those of the model.
+
     Attributes:
         depth: trained layers on every device; absent: the fleet entry's `capacity`, or fitted per device.
         layers: which they are: the last ones, the first ones, or a fresh draw for each visit, charged in
             `fit` and `plan` as the last ones.
     """
 
+    batch_norm: ClassVar[Literal["running", "recalibrated"]] = "running"
     number: ClassVar[str] = "depth"
 
     depth: Count | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.registry import component
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 @component
 class Full(SubmodelStrategy):
-    """The whole model on every device."""
+    """The whole model on every device. Batch norms: running statistics are averaged with the parameters."""
 
+    batch_norm: ClassVar[Literal["running", "recalibrated"]] = "running"
     partial: ClassVar[bool] = False
 
     @property

@@ -4,7 +4,6 @@
     a..e    the ladder 1, 1/2, 1/4, 1/8, 1/16
 
 Hidden activations are divided by the rate in training, so that the whole network can be evaluated unscaled.
-Batch norms are the model's: HeteroFL's own are static (`resnet18 {norm: static_batch}`).
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 @component
 class HeteroFL(ScalarStrategy):
     """The first channels of every hidden layer, as many as the device can carry.
+
+    Batch norms: recalibrated before each evaluation, which is HeteroFL's static batch norm.
 
     Attributes:
         width: rate on every device; absent: the fleet entry's `capacity`, or fitted per device.

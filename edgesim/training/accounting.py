@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgesim.learner import Operator, Part, Workload
 from edgesim.models._structure import FLOAT_BYTES, Layers, ModelStructure
@@ -213,6 +213,28 @@ def workload(
     )
 
 
+def mixed(held: Workload, runs: Sequence[tuple[float, Workload]]) -> Workload:
+    """The workload of a sub-model of which each batch runs a part (algorithms 3.10): means of what runs.
+
+    Args:
+        held: as if each batch ran all of it; bytes, memory and steps are its own.
+        runs: how often a batch runs each part on average, and the workload if it did nothing else.
+    """
+    flops: dict[str, float] = {}
+    moved: dict[str, float] = {}
+    for times, part in runs:
+        for operator in part.operators:
+            flops[operator.kind] = flops.get(operator.kind, 0.0) + times * operator.flops
+            moved[operator.kind] = moved.get(operator.kind, 0.0) + times * operator.bytes
+    return replace(
+        held,
+        shape=_digest(f"{[(times, part.shape) for times, part in runs]}"),
+        forward_flops=round(sum(times * part.forward_flops for times, part in runs)),
+        backward_flops=round(sum(times * part.backward_flops for times, part in runs)),
+        operators=tuple(Operator(kind, round(flops[kind]), round(moved[kind])) for kind in flops),
+    )
+
+
 def _bytes(size: Size, submodel: Submodel, whole: ModelStructure, charging: Charging) -> tuple[int, int]:
     """Bytes of download and upload, the description of the sub-model aside."""
     if charging.by_share:
@@ -228,4 +250,8 @@ def _shape(structure: ModelStructure, submodel: Submodel, batch: int, optimizer:
     # A suffix is named by its first layer, so that what was measured under that name stays valid.
     named = min(trained) if trained == structure.layers_from(min(trained, default=0)) else sorted(trained)
     identity = f"{[(layer.name, layer.parameters) for layer in structure.layers]} {named} {batch} {optimizer}"
-    return hashlib.blake2b(f"{identity} {structure.input_shape}".encode(), digest_size=8).hexdigest()
+    return _digest(f"{identity} {structure.input_shape}")
+
+
+def _digest(identity: str) -> str:
+    return hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()

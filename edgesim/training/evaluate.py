@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +76,13 @@ class Evaluator:
             hits[f"top{NEAREST}_accuracy"] = int((best == y.unsqueeze(-1)).sum())
         return hits
 
+    def of(self, network: nn.Module, dtype: torch.dtype) -> Evaluator:
+        """The same for another architecture, such as that of a sub-model."""
+        static = has_static_norms(network)
+        return replace(
+            self, network=tracking(network, dtype, str(self.samples.x.device)) if static else network
+        )
+
     def _batches(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
         count = len(samples.y)
         largest = max(samples.x[0].numel(), self.output_elements)
@@ -97,6 +104,16 @@ class Evaluator:
         for norm in norms:
             norm.eval()
         return fresh
+
+
+def without_running_statistics(network: nn.Module) -> nn.Module:
+    """A copy whose batch norms keep no running statistics: they normalise by the batch (algorithms 3.8)."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+    return copied
 
 
 def static_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

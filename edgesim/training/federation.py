@@ -56,6 +56,7 @@ class Federation:
         streams: of the seed of learning.
         learning_rate: of a visit that starts from a version.
         weights: parameters and floating-point buffers of the current version.
+        rungs: capacities whose sub-models are evaluated too, on the held-out split.
         wall_s: host seconds spent in training and evaluation.
     """
 
@@ -67,6 +68,7 @@ class Federation:
     streams: Streams
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
+    rungs: Sequence[float] = ()
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Federation:
         default_factory=lambda: {"version": [], "layer": [], "divergence": []}
     )
     _metrics: dict[str, float] | None = None
+    _version: int = 0
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order, and remember the version that it starts from."""
@@ -100,7 +103,7 @@ class Federation:
             updates = self._watched(updates, version + 1)
         self.weights, self._moments = self.aggregator.aggregate(self.weights, updates, self._moments)
         self._forget(dispatches)
-        self._metrics = None
+        self._metrics, self._version = None, version + 1
         self.wall_s["training"] += time.perf_counter() - started
         return self.ledger.aggregate(dispatches, staleness, time_s)
 
@@ -245,12 +248,26 @@ class Federation:
             for prefix, evaluator in self.evaluators.items():
                 measured = evaluator(self.weights)
                 self._metrics |= {f"{prefix}{name}": value for name, value in measured.items()}
+            for capacity in self.rungs:
+                self._metrics |= self._of_submodel(capacity)
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
 
     def divergence(self) -> Mapping[str, Sequence[object]]:
         """Columns of the divergence table: by layer, how far every tenth aggregation's updates differ."""
         return self._divergence
+
+    def _of_submodel(self, capacity: float) -> dict[str, float]:
+        """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
+        submodel = self.ledger.shown(capacity, self._version, self.weights)
+        if submodel.cut is None and submodel.mask is None:
+            return {}
+        part, slicer = self._part(submodel), self._slicer(submodel.cut)
+        names = (*part.trained, *part.frozen, *part.buffers)
+        held = _masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
+        dtype = next(iter(self.weights.values())).dtype
+        measured = self.evaluators[""].of(part.network, dtype)(held)
+        return {f"{name}_at_{capacity:g}": value for name, value in measured.items()}
 
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""

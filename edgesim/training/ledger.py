@@ -16,7 +16,7 @@ from edgesim.models._slicing import scaled_network, small_network
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy, expected
-from edgesim.training.accounting import Charging, LocalWork, workload
+from edgesim.training.accounting import Charging, LocalWork, mixed, workload
 from edgesim.training.coverage import Coverage
 from edgesim.training.optimizer import Optimizer
 
@@ -112,11 +112,16 @@ class Ledger:
         """The workload of a sub-model on a device with so many samples; worked out once."""
         known = self._workloads.setdefault(submodel, {})
         if samples not in known:
-            held = self.structure_of(submodel)
-            known[samples] = workload(
-                held, submodel, samples, self.work, self.optimizer, self.structure, self.charging
-            )
+            known[samples] = self._charged(submodel, samples)
         return known[samples]
+
+    def _charged(self, submodel: Submodel, samples: int) -> Workload:
+        held = self.structure_of(submodel)
+        charged = workload(held, submodel, samples, self.work, self.optimizer, self.structure, self.charging)
+        if submodel.nest is None:
+            return charged
+        runs = [(times, self.workload_of(part, samples)) for times, part in submodel.nest.runs]
+        return mixed(charged, runs)
 
     def assign(self, orders: Sequence[Order]) -> list[Workload]:
         """Fix sub-model and workload of each order."""
@@ -163,10 +168,21 @@ class Ledger:
 
     def _remembered(self, version: int, weights: Mapping[str, object]) -> Any:
         """What the strategy remembers for a version."""
-        if self.strategy.remembers and self._memory[0] != version:
-            memory = self.strategy.remember(weights, self.structure, self._memory[1], version)
-            self._memory = (version, memory)
+        self._memory = (version, self._memory_of(version, weights))
         return self._memory[1]
+
+    def _memory_of(self, version: int, weights: Mapping[str, object]) -> Any:
+        if not self.strategy.remembers or self._memory[0] == version:
+            return self._memory[1]
+        return self.strategy.remember(weights, self.structure, self._memory[1], version)
+
+    def shown(self, capacity: float, version: int, weights: Mapping[str, object]) -> Submodel:
+        """The sub-model of a capacity that device 0 would get of a version; the books stay as they are."""
+        if self._constant:
+            return self.expected(capacity)
+        memory = self._memory_of(version, weights)
+        context = Context(0, version, version, capacity, streams=self.streams, memory=memory)
+        return self._assigned(weights, context)
 
     def _described(self, device: int, mask: Mask, charged: Workload) -> Workload:
         """A device that has this very mask already is not sent it again."""

@@ -220,6 +220,14 @@ def weights_of_fedavg() -> dict[str, Tensor]:
     return weights_after(fedavg, rounds=2)
 
 
+def test_what_it_costs_is_known_before_the_weights_are(strategy: SubmodelStrategy) -> None:
+    """Which layers a mask thins out may hang on them, but seconds only do under `cost.sparse_speedup`."""
+    learner = learner_of(strategy)
+    books = learner.ledger.fresh()
+    orders = [order(device, device) for device in range(4)]
+    assert learner.assign(orders) == books.assign(orders)
+
+
 def structure_of_cnn() -> ModelStructure:
     return read_structure(make("cnn", torch.float32), (1, 6, 6))
 

@@ -1,0 +1,178 @@
+"""What becomes of running statistics of batch norms, by method (3.8, pitfall 4), and metrics by sub-model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from edgesim import registry
+from edgesim.document import open_document
+from edgesim.errors import InputError
+from edgesim.experiment import execute, federation
+from edgesim.models._slicing import small_network
+from edgesim.parts import Parts, prepare
+from edgesim.retiming import time_dependence
+from edgesim.scenario import resolve
+from edgesim.submodels._prefix import prefix_cut
+from edgesim.training.federation import Federation
+from tests.training.federations import order, run_round, same_bits
+
+MODEL = """\
+from torch import nn
+
+
+def network(num_classes: int) -> nn.Module:
+    body = nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten())
+    return nn.Sequential(*body, nn.Linear(54, num_classes))
+"""
+
+SCENARIO = """\
+name: norms
+model: small_norms:network
+dataset: digits
+fleet: [{profile: raspberry-pi-4, count: 4}]
+submodel: SUBMODEL
+aggregation: {name: covered, weights: equal}
+coordination: {name: synchronous, clients_per_round: 4}
+training: {batch_size: 50}
+evaluate: {submodels: true, recalibrate: 300}
+stop: {rounds: 2}
+execution: {precision: float64}
+"""
+BARE = "{name: heterofl, scaler: false, masked_classes: false, width: WIDTH}"
+RUNNING = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("norms")
+    (made / "small_norms.py").write_text(MODEL)
+    return made
+
+
+def parts_of(folder: Path, submodel: str) -> Parts:
+    path = folder / "scenario.yaml"
+    path.write_text(SCENARIO.replace("SUBMODEL", submodel))
+    return prepare(resolve(open_document(str(path))))
+
+
+def heterofl(width: float) -> str:
+    return BARE.replace("WIDTH", str(width))
+
+
+def trained(parts: Parts) -> Federation:
+    learner = federation(parts)
+    run_round(learner, 0, range(4))
+    return learner
+
+
+@pytest.mark.parametrize("name", registry.names("submodels"))
+def test_methods_that_cut_or_mask_never_merge_running_statistics(name: str) -> None:
+    whole_networks = {"full", "fedpmt"}
+    policy = registry.builtin("submodels", name).batch_norm
+    assert policy == ("running" if name in whole_networks else "recalibrated")
+
+
+def test_where_all_train_the_whole_network_running_statistics_are_averaged(folder: Path) -> None:
+    parts = parts_of(folder, "full")
+    learner = federation(parts)
+    before = dict(learner.weights)
+    assert set(before) >= RUNNING
+    learner.assign([order(device, device) for device in range(4)])
+    jobs = [learner._job(learner.ledger.open[device]) for device in range(4)]
+    means = [result.buffers["1.running_mean"].clone() for result in learner.trainer.train(jobs)]
+    learner.aggregate(range(4), [0] * 4, 0.0)
+    torch.testing.assert_close(learner.weights["1.running_mean"], torch.stack(means).mean(0))
+    assert not torch.equal(learner.weights["1.running_mean"], before["1.running_mean"])
+
+
+def test_where_widths_differ_there_are_none_to_merge_to_send_or_to_save(folder: Path) -> None:
+    parts, whole = parts_of(folder, heterofl(1.0)), parts_of(folder, "full")
+    learner = trained(parts)
+    assert not RUNNING & set(learner.weights)
+    one, other = (each.ledger.workload_of(each.ledger.expected(1.0), 50) for each in (parts, whole))
+    assert other.bytes_up - one.bytes_up == other.bytes_down - one.bytes_down == 4 * 12
+
+
+def test_training_normalises_by_the_batch_under_either_policy(folder: Path) -> None:
+    cut, whole = (trained(parts_of(folder, submodel)).weights for submodel in (heterofl(1.0), "full"))
+    assert same_bits(dict(cut), {name: value for name, value in whole.items() if name not in RUNNING})
+
+
+@torch.no_grad()
+def by_hand(learner: Federation, network: nn.Module) -> tuple[float, float]:
+    """Loss and accuracy with statistics that are taken from the calibration samples in one go."""
+    evaluator = learner.evaluators[""]
+    assert evaluator.calibration is not None
+    norm = network[1]
+    network[1] = nn.BatchNorm2d(norm.num_features, momentum=None).double()
+    network[1].load_state_dict(norm.state_dict(), strict=False)
+    network.train()
+    network(evaluator.calibration.x)
+    network.eval()
+    output = network(evaluator.samples.x)
+    right = (output.argmax(1) == evaluator.samples.y).double().mean()
+    return float(cross_entropy(output, evaluator.samples.y)), float(right)
+
+
+def shown(learner: Federation, width: float) -> nn.Module:
+    """The present model, cut to a width."""
+    structure = learner.ledger.structure
+    cut = prefix_cut(structure.units, width)
+    whole = small_network(structure.network, structure.units, prefix_cut(structure.units, 1.0).kept, ())
+    whole.double().load_state_dict(learner.weights)
+    return small_network(whole, structure.units, cut.kept, cut.rates)
+
+
+def test_evaluation_takes_fresh_statistics_at_the_whole_width_and_at_each_smaller_one(folder: Path) -> None:
+    learner = trained(parts_of(folder, heterofl(0.5)))
+    metrics = learner.evaluate()
+    assert len(learner.evaluators[""].calibration.y) == 300
+    for suffix, width in (("", 1.0), ("_at_0.5", 0.5), ("_at_0.0625", 0.0625)):
+        loss, accuracy = by_hand(learner, shown(learner, width))
+        assert metrics[f"loss{suffix}"] == pytest.approx(loss, rel=1e-9)
+        assert metrics[f"accuracy{suffix}"] == pytest.approx(accuracy)
+    assert "accuracy_at_1" not in metrics  # which is `accuracy`
+
+
+def test_a_masked_sub_model_is_evaluated_with_its_zeros(folder: Path) -> None:
+    learner = trained(parts_of(folder, "{name: fiarse, density: 1.0}"))
+    metrics = learner.evaluate()
+    mask = learner.ledger.shown(0.25, 1, learner.weights).mask
+    assert mask is not None
+    masked: dict[str, Tensor] = {
+        name: value * torch.from_numpy(mask.tensors[name]) if name in mask.tensors else value
+        for name, value in learner.weights.items()
+    }
+    assert learner.evaluators[""](masked) == (metrics["loss_at_0.25"], metrics["accuracy_at_0.25"])
+    assert metrics["accuracy_at_1"] == metrics["accuracy"]
+
+
+def test_looking_at_sub_models_does_not_change_what_is_trained(folder: Path) -> None:
+    parts = parts_of(folder, "{name: fiarse, density: 0.5}")
+    one, other = federation(parts), federation(parts)
+    for version in range(2):
+        one.evaluate()
+        for learner in (one, other):
+            run_round(learner, version, range(4))
+    assert same_bits(one.weights, other.weights)
+
+
+def test_the_evaluations_table_has_a_column_for_each_sub_model_that_is_smaller(folder: Path) -> None:
+    fjord, fedpmt = (
+        set(execute(parts_of(folder, submodel)).tables["evaluations"])
+        for submodel in ("{name: fjord, levels: [0.5, 1.0], width: 0.5}", "{name: fedpmt, depth: 1}")
+    )
+    assert fedpmt == {"time_s", "version", "loss", "accuracy"}  # each depth runs the whole network
+    assert fjord - fedpmt == {"loss_at_0.5", "accuracy_at_0.5"}
+
+
+def test_a_sparse_discount_on_masks_by_weight_needs_training(folder: Path) -> None:
+    parts = parts_of(folder, "{name: fiarse, density: 0.5}\ncost: {sparse_speedup: 0.5}")
+    with pytest.raises(InputError, match=r"cost.sparse_speedup: depends on the weights with .fiarse."):
+        execute(parts, timing_only=True)
+    assert [problem.path for problem in time_dependence(parts.scenario)] == ["cost.sparse_speedup"]
