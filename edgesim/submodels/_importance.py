@@ -137,12 +137,14 @@ def largest(values: Scores, count: int, threshold: float) -> Flags:
 
 def _biases(structure: ModelStructure, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """The weight of each bias, by PyTorch's names for the two."""
-    sizes = {name: tuple(p.shape) for name, p in structure.network.named_parameters()}
+    network = structure.network
+    sizes = {name: tuple(p.shape) for name, p in network.named_parameters()}
     found = {}
     for weight, shape in shapes.items():
         path, _, name = weight.rpartition(".")
         bias = f"{path}.{name.replace('weight', 'bias')}".removeprefix(".")
-        if sizes.get(bias) == shape[:1]:
+        inputs_first = getattr(network.get_submodule(path), "transposed", False)
+        if sizes.get(bias) == shape[:1] and not inputs_first:
             found[bias] = weight
     return found
 
