@@ -7,12 +7,11 @@ metrics. Nothing else passes between the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One visit that the server asks a device for.
 
     Attributes:
@@ -63,6 +62,7 @@ class Workload:
         steps: optimiser steps of the visit.
         submodel: label for people, such as `fedpmt depth 2`.
         density: trained parameters over all parameters.
+        bytes_down: of all downloaded parts.
     """
 
     shape: str
@@ -76,11 +76,10 @@ class Workload:
     steps: int
     submodel: str
     density: float
+    bytes_down: int = field(init=False)
 
-    @property
-    def bytes_down(self) -> int:
-        """Bytes of all downloaded parts."""
-        return sum(part.bytes for part in self.parts_down)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bytes_down", sum(part.bytes for part in self.parts_down))
 
     @property
     def train_flops(self) -> int:

@@ -7,7 +7,7 @@ to do and talks to the learner. It owns no clock and starts no process: whoever 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from edgesim.errors import RunFailed
@@ -86,7 +86,7 @@ class Server:
             learner,
             streams,
         )
-        self._visits_of: Counter[int] = Counter()
+        self._visits_of: dict[int, int] = {}
         self._timers = 0
         self._wakes: dict[Tag, float] = {}
         self._lost_in_a_row = 0
@@ -107,10 +107,8 @@ class Server:
             self._close(event)
         elif self._note(event):
             self._tell(event)
-            if self._is_drained():
-                self._tell(Drained())
-            if self._is_drained():
-                self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
+            if not self._visits.busy:
+                self._drain()
         return self._effects
 
     @property
@@ -138,7 +136,7 @@ class Server:
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
             self._dispatches.table(self.view.roster.profile_of, losses),
-            self._aggregations.table,
+            self._aggregations.table(),
             self._evaluations.table(),
         )
 
@@ -198,17 +196,20 @@ class Server:
         if not devices:
             return
         self._visits.check_idle(devices)
-        orders = tuple(self._order(len(self._visits) + i, device) for i, device in enumerate(devices))
+        version, time_s, visits_of = self._progress.version, self._progress.time_s, self._visits_of
+        orders = tuple(
+            [
+                Order(dispatch, device, visits_of.get(device, 0), version, time_s)
+                for dispatch, device in enumerate(devices, len(self._visits))
+            ]
+        )
         workloads = tuple(self._learner.assign(orders))
         self._visits.send(devices, tag)
         self._dispatches.send(orders, workloads)
-        self._visits_of.update(devices)
+        visits_of.update([(order.device, order.visit + 1) for order in orders])
         self._progress.sent_in_round += len(devices)
         self._largest_batch = max(self._largest_batch, len(devices))
         self._effects.append(Start(orders, workloads))
-
-    def _order(self, dispatch: int, device: int) -> Order:
-        return Order(dispatch, device, self._visits_of[device], self._progress.version, self._progress.time_s)
 
     def _aggregate(self, dispatches: list[int]) -> None:
         if not dispatches:
@@ -222,7 +223,7 @@ class Server:
             rows.staleness[dispatch] = age
             rows.decide(dispatch, Outcome.AGGREGATED)
         progress.aggregated.extend(dispatches)
-        progress.latest.update((rows.device[dispatch], dispatch) for dispatch in dispatches)
+        progress.latest.update([(rows.device[dispatch], dispatch) for dispatch in dispatches])
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)
         self._pending.append(Aggregated(progress.version, tuple(dispatches)))
@@ -303,6 +304,13 @@ class Server:
             f"(so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "
             "never finish"
         )
+
+    def _drain(self) -> None:
+        """Nothing is in flight: let the policy act once more where nothing is to come, and else end the run."""
+        if self._is_drained():
+            self._tell(Drained())
+        if self._is_drained():
+            self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
 
     def _is_drained(self) -> bool:
         if self._finished or self._visits.busy:

@@ -110,7 +110,7 @@ class View:
     @property
     def remaining_dispatches(self) -> int | None:
         """How many more dispatches the stop rule allows; null where it sets no limit."""
-        return None if self._dispatch_limit is None else self._dispatch_limit - len(self._visits)
+        return None if self._dispatch_limit is None else self._dispatch_limit - len(self._visits.tags)
 
     @property
     def sent(self) -> int:
