@@ -160,9 +160,10 @@ class Server:
 
     def _tell(self, event: Event) -> None:
         """Ask the policy, and go on asking about what its own actions bring about."""
-        self._pending.append(event)
-        while self._pending and not self._finished:
-            for action in self._policy.decide(self._pending.popleft(), self.view):
+        pending, decide = self._pending, self._policy.decide
+        pending.append(event)
+        while pending and not self._finished:
+            for action in decide(pending.popleft(), self.view):
                 self._do(action)
                 if self._finished:
                     break
@@ -192,24 +193,30 @@ class Server:
                 raise RunFailed(f"coordination: {action!r} is no action of edgesim.server.policy")
 
     def _dispatch(self, devices: list[int], tag: Tag) -> None:
-        devices = devices[: self.view.remaining_dispatches]
+        remaining = self.view.remaining_dispatches
+        if remaining is not None and remaining < len(devices):
+            devices = devices[:remaining]
         if not devices:
             return
         self._visits.check_idle(devices)
-        version, time_s, visits_of = self._progress.version, self._progress.time_s, self._visits_of
-        orders = tuple(
-            [
-                Order(dispatch, device, visits_of.get(device, 0), version, time_s)
-                for dispatch, device in enumerate(devices, len(self._visits))
-            ]
-        )
+        orders = self._orders(devices)
         workloads = tuple(self._learner.assign(orders))
         self._visits.send(devices, tag)
         self._dispatches.send(orders, workloads)
-        visits_of.update([(order.device, order.visit + 1) for order in orders])
         self._progress.sent_in_round += len(devices)
-        self._largest_batch = max(self._largest_batch, len(devices))
+        if len(devices) > self._largest_batch:
+            self._largest_batch = len(devices)
         self._effects.append(Start(orders, workloads))
+
+    def _orders(self, devices: list[int]) -> tuple[Order, ...]:
+        """The next visits, of these devices."""
+        version, time_s, visits_of = self._progress.version, self._progress.time_s, self._visits_of
+        orders = []
+        for dispatch, device in enumerate(devices, len(self._visits.tags)):
+            visit = visits_of.get(device, 0)
+            visits_of[device] = visit + 1
+            orders.append(Order(dispatch, device, visit, version, time_s))
+        return tuple(orders)
 
     def _aggregate(self, dispatches: list[int]) -> None:
         if not dispatches:
@@ -306,7 +313,7 @@ class Server:
         )
 
     def _drain(self) -> None:
-        """Nothing is in flight: let the policy act once more where nothing is to come, and else end the run."""
+        """Nothing is in flight: where nothing is to come the policy may act once more before the end."""
         if self._is_drained():
             self._tell(Drained())
         if self._is_drained():

@@ -50,9 +50,9 @@ class Visits:
             RunFailed: a device is at work, is not in the fleet or is named twice.
         """
         for device in devices:
-            if device not in self._fleet or device in self.busy:
+            if device in self.busy or device not in self._fleet:
                 raise RunFailed(f"coordination: device {device} is not idle; choose among view.select(k)")
-        if len(set(devices)) != len(devices):
+        if len(devices) > 1 and len(set(devices)) != len(devices):
             raise RunFailed(f"coordination: a device is named twice in one dispatch: {devices}")
 
     def check_in_flight(self, dispatches: tuple[int, ...]) -> None:

@@ -41,6 +41,17 @@ TURN_OF = {
 }
 
 
+class _Due(simpy.Event):
+    """An event that is certain to happen and bears its value from the begin."""
+
+    _ok = True
+
+    def __init__(self, clock: Clock, call: Call, value: object) -> None:
+        self.env = clock
+        self.callbacks = [call]
+        self._value = value
+
+
 class Clock(simpy.Environment):
     """Calls by absolute times: now + (t - now) may miss t by the last digit."""
 
@@ -50,12 +61,8 @@ class Clock(simpy.Environment):
 
     def call_at(self, at_s: float, turn: Turn, order: int, call: Call, value: object = None) -> None:
         """Call with an event that bears this value; ties of one instant go by turn, order and request."""
-        event = simpy.Event(self)
-        event._ok = True
-        event._value = value
-        event.callbacks.append(call)
         place = cast(int, (order, next(self._calls)))  # SimPy compares it and does nothing else with it
-        heappush(self._queue, (at_s, EventPriority(turn), place, event))
+        heappush(self._queue, (at_s, EventPriority(turn), place, _Due(self, call, value)))
 
 
 class PacedClock(Clock, RealtimeEnvironment):
