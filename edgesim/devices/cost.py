@@ -221,7 +221,7 @@ class CostModel:
 
     def basis(self, device: int) -> str:
         """Basis of a device's compute seconds: measured, datasheet, estimated or override."""
-        return self.fleet.bases[int(self.fleet.group[device])]
+        return self.fleet.bases[self.fleet.group.item(device)]
 
     def _slowdown_of(self, device: int, visit: int) -> float:
         straggler = self.fleet.stragglers[self.fleet.group[device]]

@@ -95,16 +95,18 @@ class DispatchRows:
         self.cost_basis[dispatch] = report.cost_basis
         self.finished_s[dispatch] = finished_s
 
-    def decide(self, dispatch: int, outcome: Outcome) -> None:
-        """Write what became of a visit.
+    def decide(self, dispatches: Sequence[int], outcome: Outcome) -> None:
+        """Write what became of visits.
 
         Raises:
             RunFailed: that was written before.
         """
-        if self.outcome[dispatch] is not None:
-            raise RunFailed(f"dispatch {dispatch} ended as {self.outcome[dispatch]} and again as {outcome}")
-        self.outcome[dispatch] = outcome
-        self.counts[outcome] += 1
+        outcomes = self.outcome
+        for dispatch in dispatches:
+            if outcomes[dispatch] is not None:
+                raise RunFailed(f"dispatch {dispatch} ended as {outcomes[dispatch]} and again as {outcome}")
+            outcomes[dispatch] = outcome
+        self.counts[outcome] += len(dispatches)
 
     def check(self) -> None:
         """Hold the rows against the law that dispatched is the sum of all outcomes.

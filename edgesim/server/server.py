@@ -226,11 +226,11 @@ class Server:
         progress, rows = self._progress, self._dispatches
         staleness = [progress.version - rows.base_version[dispatch] for dispatch in dispatches]
         made = self._learner.aggregate(dispatches, staleness, progress.time_s)
+        rows.decide(dispatches, Outcome.AGGREGATED)
         for dispatch, age in zip(dispatches, staleness, strict=True):
             rows.staleness[dispatch] = age
-            rows.decide(dispatch, Outcome.AGGREGATED)
+            progress.latest[rows.device[dispatch]] = dispatch
         progress.aggregated.extend(dispatches)
-        progress.latest.update([(rows.device[dispatch], dispatch) for dispatch in dispatches])
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)
         self._pending.append(Aggregated(progress.version, tuple(dispatches)))
@@ -255,7 +255,7 @@ class Server:
             self._end(dispatch, outcome)
 
     def _end(self, dispatch: int, outcome: Outcome) -> None:
-        self._dispatches.decide(dispatch, outcome)
+        self._dispatches.decide((dispatch,), outcome)
         self._learner.release([dispatch])
 
     def _begin(self) -> None:

@@ -224,14 +224,17 @@ class Simulation:
 
     def _begin(self, visit: DirectVisit, cut_s: float, spoilt: bool) -> None:
         """Put the end of a visit on the heap, or that of the device's stay where this is sooner."""
-        order, end_s = visit.order, visit.end_s
-        if not order.time_s <= end_s < math.inf:
-            self._no_time(order, end_s)
-        if cut_s < end_s:
-            lost = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
-            self._put(visit, lost, cut_s, Turn.LEAVE)
+        order, at_s, turn = visit.order, visit.end_s, Turn.REPORT
+        if not order.time_s <= at_s < math.inf:
+            self._no_time(order, at_s)
+        end: Ending
+        if cut_s < at_s:
+            at_s, turn = cut_s, Turn.LEAVE
+            end = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
         else:
-            self._put(visit, visit.ending(spoilt), end_s)
+            end = visit.ending(spoilt)
+        self._in_flight[order.dispatch] = visit
+        self._clock.call_at(at_s, turn, order.dispatch, self._on_end, (visit, end))
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
@@ -267,19 +270,15 @@ class Simulation:
         rows = zip(
             orders, seconds, joules, phases.fits.tolist(), cut_s.tolist(), corrupted.tolist(), strict=True
         )
+        basis = self._cost.basis
         for order, took_s, took_j, fits, cut, spoilt in rows:
-            self._begin(DirectVisit(order, took_s, took_j, fits, self._cost.basis(order.device)), cut, spoilt)
+            self._begin(DirectVisit(order, took_s, took_j, fits, basis(order.device)), cut, spoilt)
 
     def _no_time(self, order: Order, end_s: float) -> None:
         raise RunFailed(
             f"device {order.device}: dispatch {order.dispatch} would end at {end_s} s, having begun at "
             f"{order.time_s} s; look at the rates and the network of its profile"
         )
-
-    def _put(self, visit: DirectVisit, end: Ending, end_s: float, turn: Turn = Turn.REPORT) -> None:
-        dispatch = visit.order.dispatch
-        self._in_flight[dispatch] = visit
-        self._clock.call_at(end_s, turn, dispatch, self._on_end, (visit, end))
 
     def _abort(self, dispatches: tuple[int, ...]) -> None:
         """Give visits up; each answers after whatever else reports at this instant."""

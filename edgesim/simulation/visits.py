@@ -43,7 +43,8 @@ class DirectVisit(NamedTuple):
     @property
     def end_s(self) -> float:
         """When it ends if nothing happens."""
-        return self.order.time_s + (sum(self.seconds) if self.fits else self.seconds[0])
+        down_s, compute_s, up_s = self.seconds
+        return self.order.time_s + (down_s + compute_s + up_s if self.fits else down_s)
 
     def ending(self, spoilt: bool) -> Ending:
         """What it reports then; its update may have been corrupted."""
@@ -51,7 +52,8 @@ class DirectVisit(NamedTuple):
         if not fits:
             report = VisitReport(down_s, None, None, known(joules[0]), basis)
             return Lost(order.dispatch, Outcome.OUT_OF_MEMORY, report)
-        report = VisitReport(down_s, compute_s, up_s, known(sum(joules)), basis)
+        down_j, compute_j, up_j = joules
+        report = VisitReport(down_s, compute_s, up_s, known(down_j + compute_j + up_j), basis)
         if spoilt:
             return Lost(order.dispatch, Outcome.REJECTED, report)
         return Arrived(order.dispatch, report)
