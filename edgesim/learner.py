@@ -7,12 +7,11 @@ metrics. Nothing else passes between the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One visit that the server asks a device for.
 
     Attributes:
@@ -64,6 +63,7 @@ class Workload:
         submodel: label for people, such as `fedpmt depth 2`.
         density: trained parameters over all parameters.
         kept: held parameters over all parameters.
+        bytes_down: of all downloaded parts.
     """
 
     shape: str
@@ -78,11 +78,10 @@ class Workload:
     submodel: str
     density: float
     kept: float = 1.0
+    bytes_down: int = field(init=False)
 
-    @property
-    def bytes_down(self) -> int:
-        """Bytes of all downloaded parts."""
-        return sum(part.bytes for part in self.parts_down)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bytes_down", sum(part.bytes for part in self.parts_down))
 
     @property
     def train_flops(self) -> int:

@@ -68,9 +68,9 @@ AT_WORK = 0
 
 def filled(view: View, concurrency: int) -> list[Action]:
     """Send out as many as are missing of those to be at work; where too few are present, wake up for more."""
-    missing = concurrency - len(view.in_flight(AT_WORK))
-    if view.remaining_dispatches is not None:
-        missing = min(missing, view.remaining_dispatches)
+    missing, remaining = concurrency - len(view.in_flight(AT_WORK)), view.remaining_dispatches
+    if remaining is not None and remaining < missing:
+        missing = remaining
     chosen = view.select(missing)
     actions: list[Action] = [Dispatch(chosen, AT_WORK)] if chosen else []
     short = len(chosen) < missing and len(chosen) < view.idle

@@ -12,16 +12,16 @@ is drawn by device and visit, so it does not depend on what else is charged, or 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from edgesim.devices.energy import stage_j
 from edgesim.devices.fleet import Fleet
+from edgesim.devices.jitter import NO_JITTER, Jitter
 from edgesim.devices.network import Direction
 from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
@@ -34,12 +34,10 @@ Devices = NDArray[np.int64]
 Figure: TypeAlias = Any
 """A column [n], or a number of a single visit: NumPy's arithmetic is the same, to the last bit."""
 
-_NONE: Floats = np.ones(1)
 _BLOCK = 65_536  # devices
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Phases:
+class Phases(NamedTuple):
     """What visits cost, phase by phase, as arrays [n]; of a single visit, as numbers.
 
     Attributes:
@@ -69,8 +67,7 @@ class Phases:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Demands:
+class Demands(NamedTuple):
     """What visits ask of their devices; when they are done is a matter of when they begin.
 
     Arrays [n]; of a single visit, numbers.
@@ -109,11 +106,11 @@ class Demands:
 
     def rows(self, chosen: Devices) -> Demands:
         """The demands of some of the visits."""
-        return Demands(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Demands._make(column[chosen] for column in self)
 
     def row(self, row: int) -> Demands:
         """The demand of one of the visits, as numbers."""
-        return Demands(*(getattr(self, field.name)[row] for field in fields(self)))
+        return Demands._make(column[row] for column in self)
 
     def phases(self) -> Phases:
         """What the visits take at full speed."""
@@ -124,13 +121,13 @@ class Demands:
     def charged(self, download_s: Floats, compute_s: Floats, upload_s: Floats) -> Phases:
         """Phases of these seconds with their joules."""
         return Phases(
-            download_s=download_s,
-            compute_s=compute_s,
-            upload_s=upload_s,
-            fits=self.fits,
-            energy_download_j=stage_j(self.down_w, self.down_j_per_bit, download_s, self.bits_down),
-            energy_compute_j=self.compute_w * compute_s,
-            energy_upload_j=stage_j(self.up_w, self.up_j_per_bit, upload_s, self.bits_up),
+            download_s,
+            compute_s,
+            upload_s,
+            self.fits,
+            stage_j(self.down_w, self.down_j_per_bit, download_s, self.bits_down),
+            self.compute_w * compute_s,
+            stage_j(self.up_w, self.up_j_per_bit, upload_s, self.bits_up),
         )
 
 
@@ -147,6 +144,10 @@ class CostModel:
         return Speed.of(self.fleet, self.streams)
 
     @cached_property
+    def _jitter(self) -> Jitter:
+        return Jitter(self.fleet, self.streams)
+
+    @cached_property
     def rates(self) -> Rates | None:
         """The rates of the devices' own links over time; null where all of them are constant."""
         return Rates(self.fleet, self.streams) if self.fleet.traces else None
@@ -159,20 +160,15 @@ class CostModel:
             devices: the n devices that do them.
             visits: the how-manieth visit of its device each one is.
         """
-        fleet = self.fleet
-        down = self._jitter("network-down-jitter", fleet.network_jitter[devices], devices, visits)
-        up = self._jitter("network-up-jitter", fleet.network_jitter[devices], devices, visits)
-        compute = self._jitter("compute-jitter", fleet.compute_jitter[devices], devices, visits)
-        work, factor = _Work.of_all(workloads), compute * self._slowdown(devices, visits)
+        down, compute, up = self._jitter.of_all(devices, visits)
+        work, factor = _Work.of(workloads), compute * self._slowdown(devices, visits)
         return self._demands(work, devices, visits, down, factor, up)
 
     def demand(self, workload: Workload, device: int, visit: int) -> Demands:
         """What a single visit asks, as numbers: the same to the last bit, without the price of arrays."""
-        network, compute = self.fleet.network_jitter[device], self.fleet.compute_jitter[device]
-        down = self._jitter_of("network-down-jitter", network, device, visit)
-        up = self._jitter_of("network-up-jitter", network, device, visit)
-        factor = self._jitter_of("compute-jitter", compute, device, visit) * self._slowdown_of(device, visit)
-        return self._demands(_Work.of(workload), device, visit, down, factor, up)
+        down, compute, up = self._jitter.of(device, visit)
+        factor = compute * self._slowdown_of(device, visit)
+        return self._demands(workload, device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
@@ -207,8 +203,8 @@ class CostModel:
 
     def expected(self, workload: Workload, devices: Devices) -> Phases:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
-        first = np.zeros(len(devices), dtype=np.int64)
-        return self._demands(_Work.of_all([workload]), devices, first, _NONE, _NONE, _NONE).phases()
+        first, none = np.zeros(len(devices), dtype=np.int64), NO_JITTER
+        return self._demands(_Work.of([workload]), devices, first, none, none, none).phases()
 
     def expected_visits(self, workload: Workload, devices: Devices) -> tuple[Floats, NDArray[np.bool_]]:
         """Expected seconds of a visit and whether its workload fits, [n] each; block by block.
@@ -225,18 +221,7 @@ class CostModel:
 
     def basis(self, device: int) -> str:
         """Basis of a device's compute seconds: measured, datasheet, estimated or override."""
-        return self.fleet.bases[int(self.fleet.group[device])]
-
-    def _jitter(self, purpose: str, sigma: Floats, devices: Devices, visits: Devices) -> Floats:
-        if not sigma.any():
-            return _NONE
-        return np.exp(sigma * ndtri(self.streams.uniform(purpose, devices, visits)))
-
-    def _jitter_of(self, purpose: str, sigma: float, device: int, visit: int) -> float:
-        if not sigma:
-            return 1.0
-        factor: float = np.exp(sigma * ndtri(self.streams.uniform_of(purpose, device, visit)))
-        return factor
+        return self.fleet.bases[self.fleet.group.item(device)]
 
     def _slowdown_of(self, device: int, visit: int) -> float:
         straggler = self.fleet.stragglers[self.fleet.group[device]]
@@ -246,7 +231,7 @@ class CostModel:
 
     def _slowdown(self, devices: Devices, visits: Devices) -> Floats:
         if not any(self.fleet.stragglers):
-            return _NONE
+            return NO_JITTER
         factor = np.ones(len(devices))
         groups = self.fleet.group[devices]
         for number, straggler in enumerate(self.fleet.stragglers):
@@ -262,7 +247,7 @@ class CostModel:
 
     def _demands(
         self,
-        work: _Work,
+        work: _Work | Workload,
         devices: Figure,
         visits: Figure,
         down: Figure,
@@ -290,24 +275,17 @@ class CostModel:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """What of workloads is charged: arrays [n], or numbers."""
+class _Work(NamedTuple):
+    """What of workloads is charged, as columns [n]; the same names as on a single one."""
 
-    steps: Figure
-    train_flops: Figure
-    bytes_down: Figure
-    bytes_up: Figure
-    memory_bytes: Figure
-
-    @classmethod
-    def of(cls, work: Workload) -> Self:
-        """Of a single one."""
-        counts = (work.steps, work.train_flops, work.bytes_down, work.bytes_up, work.memory_bytes)
-        return cls(*map(float, counts))
+    steps: Floats
+    train_flops: Floats
+    bytes_down: Floats
+    bytes_up: Floats
+    memory_bytes: Floats
 
     @classmethod
-    def of_all(cls, works: Sequence[Workload]) -> Self:
+    def of(cls, works: Sequence[Workload]) -> Self:
         """Of several, a column each."""
         rows = [(w.steps, w.train_flops, w.bytes_down, w.bytes_up, w.memory_bytes) for w in works]
         return cls(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -20,7 +21,7 @@ from edgesim.errors import InputError
 from edgesim.rng import Streams
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Presence:
     """When each device of a fleet is there.
 
@@ -60,7 +61,7 @@ class Presence:
         pausing = np.array([group.availability.interrupted == "pause" for group in groups])
         return cls(tuple(laws), ends, pausing)
 
-    @property
+    @cached_property
     def always(self) -> bool:
         """Whether no device is ever absent."""
         return all(isinstance(law, Ever) for law in self.laws)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from edgesim.learner import Order, Workload
 from edgesim.server.events import Tag, TimerKind
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Send these visits out; orders and workloads belong together by position."""
 
     orders: tuple[Order, ...]

@@ -1,10 +1,13 @@
-"""What happens to a federation's server. It is told each event together with its time; it owns no clock."""
+"""What happens to a federation's server. It is told each event together with its time; it owns no clock.
+
+What comes once per visit is a named tuple: a frozen dataclass takes three times as long to make.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Tag: TypeAlias = int | tuple[int, ...]
 """What a policy writes on dispatches and timers to recognise them again: a round, a tier and its round."""
@@ -31,8 +34,7 @@ class TimerKind(IntEnum):
     LIMIT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class VisitReport:
+class VisitReport(NamedTuple):
     """What one visit took. Phases that were not completed are null.
 
     Attributes:
@@ -57,16 +59,14 @@ class Begin:
     """The run begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A device's update has reached the server; the device is idle again."""
 
     dispatch: int
     report: VisitReport
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """A visit ended without an update; the device is idle again."""
 
     dispatch: int
@@ -82,8 +82,7 @@ class Fired:
     kind: TimerKind = TimerKind.POLICY
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregated:
+class Aggregated(NamedTuple):
     """These dispatches made this version. Follows an `Aggregate` at once, before anything else happens."""
 
     version: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 from edgesim.server.events import Event, Outcome, Tag
 from edgesim.server.roster import Subset
@@ -13,16 +13,14 @@ from edgesim.server.view import View
 Remembered: TypeAlias = int | float | str | tuple["Remembered", ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """Send the current version to these idle devices, in this order."""
 
     devices: Sequence[int]
     tag: Tag
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(NamedTuple):
     """Merge these held updates into the next version; they are folded in dispatch order."""
 
     dispatches: Collection[int]

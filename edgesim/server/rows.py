@@ -26,8 +26,14 @@ class Tables:
     evaluations: Table
 
 
+_ROOM = 1024  # rows
+
+
 class DispatchRows:
     """One row per visit. Numbers lie in typed arrays; NaN, or -1 for a staleness, stands for null.
+
+    What is not known before a visit ends is null from the begin, in columns that grow ahead of the visits by
+    blocks: one visit after the other is as cheap as many at once.
 
     Attributes:
         counts: how many visits came to which outcome so far.
@@ -51,21 +57,26 @@ class DispatchRows:
         self.counts: Counter[Outcome] = Counter()
 
     def __len__(self) -> int:
-        return len(self.device)
+        return len(self.workloads)
 
     def send(self, orders: Sequence[Order], workloads: Sequence[Workload]) -> None:
         """Append the rows of one batch of dispatches."""
-        count = len(orders)
-        self.device.extend([order.device for order in orders])
-        self.visit.extend([order.visit for order in orders])
-        self.base_version.extend([order.version for order in orders])
-        self.dispatched_s.extend([order.time_s for order in orders])
-        self.staleness.extend([-1] * count)
-        unknown = [math.nan] * count
+        self.workloads.extend(workloads)
+        for order in orders:
+            self.device.append(order.device)
+            self.visit.append(order.visit)
+            self.base_version.append(order.version)
+            self.dispatched_s.append(order.time_s)
+        missing = len(self.workloads) - len(self.outcome)
+        if missing > 0:
+            self._grow(missing + _ROOM)
+
+    def _grow(self, count: int) -> None:
+        self.staleness.extend(array("q", [-1]) * count)
+        unknown = array("d", [math.nan]) * count
         for column in (self.download_s, self.compute_s, self.upload_s, self.finished_s, self.energy_j):
             column.extend(unknown)
-        self.workloads.extend(workloads)
-        self.paused_s.extend([0.0] * count)
+        self.paused_s.extend(array("d", [0.0]) * count)
         self.outcome.extend([None] * count)
         self.cost_basis.extend([None] * count)
 
@@ -84,16 +95,18 @@ class DispatchRows:
         self.cost_basis[dispatch] = report.cost_basis
         self.finished_s[dispatch] = finished_s
 
-    def decide(self, dispatch: int, outcome: Outcome) -> None:
-        """Write what became of a visit.
+    def decide(self, dispatches: Sequence[int], outcome: Outcome) -> None:
+        """Write what became of visits.
 
         Raises:
             RunFailed: that was written before.
         """
-        if self.outcome[dispatch] is not None:
-            raise RunFailed(f"dispatch {dispatch} ended as {self.outcome[dispatch]} and again as {outcome}")
-        self.outcome[dispatch] = outcome
-        self.counts[outcome] += 1
+        outcomes = self.outcome
+        for dispatch in dispatches:
+            if outcomes[dispatch] is not None:
+                raise RunFailed(f"dispatch {dispatch} ended as {outcomes[dispatch]} and again as {outcome}")
+            outcomes[dispatch] = outcome
+        self.counts[outcome] += len(dispatches)
 
     def check(self) -> None:
         """Hold the rows against the law that dispatched is the sum of all outcomes.
@@ -101,7 +114,7 @@ class DispatchRows:
         Raises:
             RunFailed: it is not.
         """
-        undecided = [dispatch for dispatch, outcome in enumerate(self.outcome) if outcome is None]
+        undecided = [dispatch for dispatch in range(len(self)) if self.outcome[dispatch] is None]
         if undecided:
             raise RunFailed(
                 f"{len(undecided)} of {len(self)} dispatches have no outcome, first {undecided[0]}"
@@ -109,11 +122,12 @@ class DispatchRows:
 
     def table(self, profile_of: Callable[[int], str], losses: Mapping[int, float | None]) -> Table:
         """The table. Bytes and FLOPs are counted for the phases that were completed."""
-        rows = range(len(self))
-        works = self.workloads
-        done = {name: [not math.isnan(value) for value in getattr(self, name)] for name in _PHASES}
+        works, rows = self.workloads, slice(len(self))
+        down_s, compute_s, up_s = (
+            _nullable(column[rows]) for column in (self.download_s, self.compute_s, self.upload_s)
+        )
         return {
-            "dispatch": list(rows),
+            "dispatch": list(range(len(self))),
             "device": self.device.tolist(),
             "visit": self.visit.tolist(),
             "profile": [profile_of(device) for device in self.device],
@@ -121,53 +135,44 @@ class DispatchRows:
             "density": [work.density for work in works],
             "kept": [work.kept for work in works],
             "base_version": self.base_version.tolist(),
-            "staleness": [None if value < 0 else value for value in self.staleness],
+            "staleness": [None if value < 0 else value for value in self.staleness[rows]],
             "dispatched_s": self.dispatched_s.tolist(),
-            "download_s": _nullable(self.download_s),
-            "compute_s": _nullable(self.compute_s),
-            "upload_s": _nullable(self.upload_s),
-            "paused_s": self.paused_s.tolist(),
-            "finished_s": _nullable(self.finished_s),
-            "outcome": [str(outcome) for outcome in self.outcome],
-            "bytes_down": [w.bytes_down if d else 0 for w, d in zip(works, done["download_s"], strict=True)],
-            "bytes_up": [w.bytes_up if d else 0 for w, d in zip(works, done["upload_s"], strict=True)],
-            "train_flops": [w.train_flops if d else 0 for w, d in zip(works, done["compute_s"], strict=True)],
-            "energy_j": _nullable(self.energy_j),
-            "train_loss": [losses.get(row) for row in rows],
-            "cost_basis": list(self.cost_basis),
+            "download_s": down_s,
+            "compute_s": compute_s,
+            "upload_s": up_s,
+            "paused_s": self.paused_s[rows].tolist(),
+            "finished_s": _nullable(self.finished_s[rows]),
+            "outcome": [str(outcome) for outcome in self.outcome[rows]],
+            "bytes_down": [0 if s is None else w.bytes_down for w, s in zip(works, down_s, strict=True)],
+            "bytes_up": [0 if s is None else w.bytes_up for w, s in zip(works, up_s, strict=True)],
+            "train_flops": [0 if s is None else w.train_flops for w, s in zip(works, compute_s, strict=True)],
+            "energy_j": _nullable(self.energy_j[rows]),
+            "train_loss": [losses.get(dispatch) for dispatch in range(len(self))],
+            "cost_basis": self.cost_basis[rows],
         }
-
-
-_PHASES = ("download_s", "compute_s", "upload_s")
 
 
 class AggregationRows:
     """One row per aggregation."""
 
     def __init__(self) -> None:
-        self.table: Table = {
-            "time_s": [],
-            "version": [],
-            "updates": [],
-            "mean_staleness": [],
-            "mean_density": [],
-            "mean_kept": [],
-            "covered_fraction": [],
-        }
+        self._rows: list[tuple[float, int, float, Aggregation]] = []
 
     def append(self, time_s: float, version: int, staleness: Sequence[int], made: Aggregation) -> None:
         """Append one row."""
-        row = (
-            time_s,
-            version,
-            made.updates,
-            sum(staleness) / len(staleness),
-            made.mean_density,
-            made.mean_kept,
-            made.covered_fraction,
-        )
-        for column, value in zip(self.table.values(), row, strict=True):
-            column.append(value)
+        self._rows.append((time_s, version, sum(staleness) / len(staleness), made))
+
+    def table(self) -> Table:
+        """The table."""
+        return {
+            "time_s": [time_s for time_s, _, _, _ in self._rows],
+            "version": [version for _, version, _, _ in self._rows],
+            "updates": [made.updates for _, _, _, made in self._rows],
+            "mean_staleness": [staleness for _, _, staleness, _ in self._rows],
+            "mean_density": [made.mean_density for _, _, _, made in self._rows],
+            "mean_kept": [made.mean_kept for _, _, _, made in self._rows],
+            "covered_fraction": [made.covered_fraction for _, _, _, made in self._rows],
+        }
 
 
 def _nullable(column: array[float]) -> list[float | None]:

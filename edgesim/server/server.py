@@ -7,7 +7,7 @@ to do and talks to the learner. It owns no clock and starts no process: whoever 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from edgesim.errors import RunFailed
@@ -86,7 +86,7 @@ class Server:
             learner,
             streams,
         )
-        self._visits_of: Counter[int] = Counter()
+        self._visits_of: dict[int, int] = {}
         self._timers = 0
         self._wakes: dict[Tag, float] = {}
         self._lost_in_a_row = 0
@@ -107,10 +107,8 @@ class Server:
             self._close(event)
         elif self._note(event):
             self._tell(event)
-            if self._is_drained():
-                self._tell(Drained())
-            if self._is_drained():
-                self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
+            if not self._visits.busy:
+                self._drain()
         return self._effects
 
     @property
@@ -138,7 +136,7 @@ class Server:
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
             self._dispatches.table(self.view.roster.profile_of, losses),
-            self._aggregations.table,
+            self._aggregations.table(),
             self._evaluations.table(),
         )
 
@@ -162,9 +160,10 @@ class Server:
 
     def _tell(self, event: Event) -> None:
         """Ask the policy, and go on asking about what its own actions bring about."""
-        self._pending.append(event)
-        while self._pending and not self._finished:
-            for action in self._policy.decide(self._pending.popleft(), self.view):
+        pending, decide = self._pending, self._policy.decide
+        pending.append(event)
+        while pending and not self._finished:
+            for action in decide(pending.popleft(), self.view):
                 self._do(action)
                 if self._finished:
                     break
@@ -194,21 +193,30 @@ class Server:
                 raise RunFailed(f"coordination: {action!r} is no action of edgesim.server.policy")
 
     def _dispatch(self, devices: list[int], tag: Tag) -> None:
-        devices = devices[: self.view.remaining_dispatches]
+        remaining = self.view.remaining_dispatches
+        if remaining is not None and remaining < len(devices):
+            devices = devices[:remaining]
         if not devices:
             return
         self._visits.check_idle(devices)
-        orders = tuple(self._order(len(self._visits) + i, device) for i, device in enumerate(devices))
+        orders = self._orders(devices)
         workloads = tuple(self._learner.assign(orders))
         self._visits.send(devices, tag)
         self._dispatches.send(orders, workloads)
-        self._visits_of.update(devices)
         self._progress.sent_in_round += len(devices)
-        self._largest_batch = max(self._largest_batch, len(devices))
+        if len(devices) > self._largest_batch:
+            self._largest_batch = len(devices)
         self._effects.append(Start(orders, workloads))
 
-    def _order(self, dispatch: int, device: int) -> Order:
-        return Order(dispatch, device, self._visits_of[device], self._progress.version, self._progress.time_s)
+    def _orders(self, devices: list[int]) -> tuple[Order, ...]:
+        """The next visits, of these devices."""
+        version, time_s, visits_of = self._progress.version, self._progress.time_s, self._visits_of
+        orders = []
+        for dispatch, device in enumerate(devices, len(self._visits.tags)):
+            visit = visits_of.get(device, 0)
+            visits_of[device] = visit + 1
+            orders.append(Order(dispatch, device, visit, version, time_s))
+        return tuple(orders)
 
     def _aggregate(self, dispatches: list[int]) -> None:
         if not dispatches:
@@ -218,11 +226,11 @@ class Server:
         progress, rows = self._progress, self._dispatches
         staleness = [progress.version - rows.base_version[dispatch] for dispatch in dispatches]
         made = self._learner.aggregate(dispatches, staleness, progress.time_s)
+        rows.decide(dispatches, Outcome.AGGREGATED)
         for dispatch, age in zip(dispatches, staleness, strict=True):
             rows.staleness[dispatch] = age
-            rows.decide(dispatch, Outcome.AGGREGATED)
+            progress.latest[rows.device[dispatch]] = dispatch
         progress.aggregated.extend(dispatches)
-        progress.latest.update((rows.device[dispatch], dispatch) for dispatch in dispatches)
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)
         self._pending.append(Aggregated(progress.version, tuple(dispatches)))
@@ -247,7 +255,7 @@ class Server:
             self._end(dispatch, outcome)
 
     def _end(self, dispatch: int, outcome: Outcome) -> None:
-        self._dispatches.decide(dispatch, outcome)
+        self._dispatches.decide((dispatch,), outcome)
         self._learner.release([dispatch])
 
     def _begin(self) -> None:
@@ -303,6 +311,13 @@ class Server:
             f"(so far: {counts}); give the devices smaller sub-models or more memory, or take those out that "
             "never finish"
         )
+
+    def _drain(self) -> None:
+        """Nothing is in flight: where nothing is to come the policy may act once more before the end."""
+        if self._is_drained():
+            self._tell(Drained())
+        if self._is_drained():
+            self._finish("drained" if self.view.remaining_dispatches != 0 else "dispatches")
 
     def _is_drained(self) -> bool:
         if self._finished or self._visits.busy:

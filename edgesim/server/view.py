@@ -110,7 +110,7 @@ class View:
     @property
     def remaining_dispatches(self) -> int | None:
         """How many more dispatches the stop rule allows; null where it sets no limit."""
-        return None if self._dispatch_limit is None else self._dispatch_limit - len(self._visits)
+        return None if self._dispatch_limit is None else self._dispatch_limit - len(self._visits.tags)
 
     @property
     def sent(self) -> int:
@@ -180,11 +180,12 @@ class View:
     def select(self, k: int, among: Subset | None = None) -> list[int]:
         """Whom the selector sends out if asked for `k` of these devices, within the limit on dispatches."""
         remaining = self.remaining_dispatches
-        wanted = k if remaining is None else min(k, remaining)
-        if wanted <= 0 or not self.idle:
+        if remaining is not None and remaining < k:
+            k = remaining
+        if k <= 0 or not self.idle:
             return []
         view = self if among is None else self._within(among)
-        return list(self._selector.pick(wanted, view))[:remaining]
+        return list(self._selector.pick(k, view))[:remaining]
 
     def draw(self, k: int, *key: int, among: Subset | None = None, without: Container[int] = ()) -> list[int]:
         """Up to `k` distinct devices that are idle and present, uniformly; all of them where there are fewer.
@@ -199,13 +200,16 @@ class View:
             without: which of them may not.
         """
         among = self._among if among is None else among
+        moment, k = (*self._moment, *key), min(k, self.idle)
+        if among is None and not without:
+            return draw_distinct(self._streams, moment, k, self.devices, self.free)
 
         def accepted(places: list[int]) -> list[int]:
             devices = places if among is None else among.devices[places].tolist()
-            return self.free([device for device in devices if device not in without] if without else devices)
+            return self.free([device for device in devices if device not in without])
 
         size = self.devices if among is None else len(among)
-        return draw_distinct(self._streams, (*self._moment, *key), min(k, self.idle), size, accepted)
+        return draw_distinct(self._streams, moment, k, size, accepted)
 
     def draw_by_samples(self, k: int) -> list[int]:
         """Up to `k` distinct devices that are idle and present, one after the other in proportion to samples.

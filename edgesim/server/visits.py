@@ -34,9 +34,12 @@ class Visits:
 
     def send(self, devices: list[int], tag: Tag) -> None:
         """Number the devices' visits consecutively and put them in flight; they are idle and distinct."""
-        group = self._groups.setdefault(tag, _Group())
-        group.in_flight.update(dict.fromkeys(range(len(self), len(self) + len(devices))))
-        self.busy.update(dict.fromkeys(devices))
+        group = self._groups.get(tag)
+        if group is None:
+            group = self._groups[tag] = _Group()
+        for dispatch, device in enumerate(devices, len(self.tags)):
+            group.in_flight[dispatch] = None
+            self.busy[device] = None
         self._devices.extend(devices)
         self.tags.extend([tag] * len(devices))
 
@@ -47,9 +50,9 @@ class Visits:
             RunFailed: a device is at work, is not in the fleet or is named twice.
         """
         for device in devices:
-            if device not in self._fleet or device in self.busy:
+            if device in self.busy or device not in self._fleet:
                 raise RunFailed(f"coordination: device {device} is not idle; choose among view.select(k)")
-        if len(set(devices)) != len(devices):
+        if len(devices) > 1 and len(set(devices)) != len(devices):
             raise RunFailed(f"coordination: a device is named twice in one dispatch: {devices}")
 
     def check_in_flight(self, dispatches: tuple[int, ...]) -> None:
@@ -108,7 +111,7 @@ class Visits:
         return self._groups.keys()
 
     def _group(self, dispatch: int) -> _Group | None:
-        return self._groups.get(self.tags[dispatch]) if 0 <= dispatch < len(self) else None
+        return self._groups.get(self.tags[dispatch]) if 0 <= dispatch < len(self.tags) else None
 
     def _land(self, dispatch: int) -> _Group:
         group = self._group(dispatch)

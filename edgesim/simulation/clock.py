@@ -7,10 +7,9 @@ from enum import IntEnum
 from heapq import heappush
 from itertools import count
 from time import monotonic, sleep
-from typing import Any, cast
+from typing import Any
 
 import simpy
-from simpy.events import EventPriority
 from simpy.rt import RealtimeEnvironment
 
 from edgesim.server.events import TimerKind
@@ -41,21 +40,28 @@ TURN_OF = {
 }
 
 
+class _Due(simpy.Event):
+    """An event that is certain to happen and bears its value from the begin."""
+
+    _ok = True
+
+    def __init__(self, clock: Clock, call: Call, value: object) -> None:
+        self.env = clock
+        self.callbacks = [call]
+        self._value = value
+
+
 class Clock(simpy.Environment):
     """Calls by absolute times: now + (t - now) may miss t by the last digit."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._calls = count()
+        self._heap: list[Any] = self._queue  # SimPy compares places in it and does nothing else with them
 
     def call_at(self, at_s: float, turn: Turn, order: int, call: Call, value: object = None) -> None:
         """Call with an event that bears this value; ties of one instant go by turn, order and request."""
-        event = simpy.Event(self)
-        event._ok = True
-        event._value = value
-        event.callbacks.append(call)
-        place = cast(int, (order, next(self._calls)))  # SimPy compares it and does nothing else with it
-        heappush(self._queue, (at_s, EventPriority(turn), place, event))
+        heappush(self._heap, (at_s, turn, (order, next(self._calls)), _Due(self, call, value)))
 
 
 class PacedClock(Clock, RealtimeEnvironment):

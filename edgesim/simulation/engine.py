@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import simpy
@@ -118,6 +118,8 @@ class Simulation:
         self._warmth = Warmth(cost.speed, server.view.devices)
         self.links = FluidLinks([float(bps) for bps in routes.capacities_bps])
         self._charge = stays if isinstance(stays, Charge) else None
+        self._wearing = self._warmth.matters or self._charge is not None
+        self._sharing = len(routes.capacities_bps) > 0
         disturbed = mishaps.ever or mishaps.faults.interrupt or stays.may_pause or self._charge is not None
         self._steady = not (disturbed or cost.rates or cost.speed.varies)
         self._stages = Stages(
@@ -197,17 +199,14 @@ class Simulation:
         """A visit by itself, in numbers instead of arrays of one."""
         device, basis = order.device, self._cost.basis(order.device)
         demand = self._cost.demand(workload, device, order.visit)
-        if self._routes.multicast_link is not None or self._crosses(device):
+        if self._sharing and (self._routes.multicast_link is not None or self._crosses(device)):
             self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
             return
-        phases = demand.phases()
-        seconds = (float(phases.download_s), float(phases.compute_s), float(phases.upload_s))
-        joules = (
-            float(phases.energy_download_j),
-            float(phases.energy_compute_j),
-            float(phases.energy_upload_j),
+        download_s, compute_s, upload_s, fits, *joules = map(float, demand.phases())
+        down_j, compute_j, up_j = joules
+        visit = DirectVisit(
+            order, (download_s, compute_s, upload_s), (down_j, compute_j, up_j), bool(fits), basis
         )
-        visit = DirectVisit(order, seconds, joules, bool(phases.fits), basis)
         self._begin(visit, self._leaves_s(device), False)
 
     def _begin_staged(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
@@ -216,8 +215,7 @@ class Simulation:
 
     def _crosses(self, device: int) -> bool:
         """Whether a transfer of this device crosses a shared link."""
-        shared = len(self._routes.capacities_bps) > 0
-        return shared and bool(self._routes.route("down", device) or self._routes.route("up", device))
+        return bool(self._routes.route("down", device) or self._routes.route("up", device))
 
     def _leaves_s(self, device: int) -> float:
         if self._stays.always:
@@ -226,21 +224,24 @@ class Simulation:
 
     def _begin(self, visit: DirectVisit, cut_s: float, spoilt: bool) -> None:
         """Put the end of a visit on the heap, or that of the device's stay where this is sooner."""
-        order, end_s = visit.order, visit.end_s
-        if not order.time_s <= end_s < math.inf:
-            self._no_time(order, end_s)
-        if cut_s < end_s:
-            lost = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
-            self._put(visit, lost, cut_s, Turn.LEAVE)
+        order, at_s, turn = visit.order, visit.end_s, Turn.REPORT
+        if not order.time_s <= at_s < math.inf:
+            self._no_time(order, at_s)
+        end: Ending
+        if cut_s < at_s:
+            at_s, turn = cut_s, Turn.LEAVE
+            end = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
         else:
-            self._put(visit, visit.ending(spoilt), end_s)
+            end = visit.ending(spoilt)
+        self._in_flight[order.dispatch] = visit
+        self._clock.call_at(at_s, turn, order.dispatch, self._on_end, (visit, end))
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
         if self._mishaps.faults.interrupt or self._routes.multicast_link is not None:
             return np.ones(len(devices), dtype=bool)
         chosen = self._stays.pauses(devices)
-        if len(self._routes.capacities_bps):
+        if self._sharing:
             chosen = chosen | np.array([self._crosses(device) for device in devices.tolist()])
         return chosen
 
@@ -269,19 +270,15 @@ class Simulation:
         rows = zip(
             orders, seconds, joules, phases.fits.tolist(), cut_s.tolist(), corrupted.tolist(), strict=True
         )
+        basis = self._cost.basis
         for order, took_s, took_j, fits, cut, spoilt in rows:
-            self._begin(DirectVisit(order, took_s, took_j, fits, self._cost.basis(order.device)), cut, spoilt)
+            self._begin(DirectVisit(order, took_s, took_j, fits, basis(order.device)), cut, spoilt)
 
     def _no_time(self, order: Order, end_s: float) -> None:
         raise RunFailed(
             f"device {order.device}: dispatch {order.dispatch} would end at {end_s} s, having begun at "
             f"{order.time_s} s; look at the rates and the network of its profile"
         )
-
-    def _put(self, visit: DirectVisit, end: Ending, end_s: float, turn: Turn = Turn.REPORT) -> None:
-        dispatch = visit.order.dispatch
-        self._in_flight[dispatch] = visit
-        self._clock.call_at(end_s, turn, dispatch, self._on_end, (visit, end))
 
     def _abort(self, dispatches: tuple[int, ...]) -> None:
         """Give visits up; each answers after whatever else reports at this instant."""
@@ -294,10 +291,13 @@ class Simulation:
             self._worked(visit)
 
     def _on_end(self, event: simpy.Event) -> None:
-        visit, end = cast("tuple[Visit, Ending]", event.value)
-        if self._in_flight.get(visit.order.dispatch) is visit:  # else it was cancelled in the meantime
-            del self._in_flight[visit.order.dispatch]
-            self._worked(visit)
+        ending: tuple[Visit, Ending] = event.value
+        visit, end = ending
+        dispatch = end.dispatch
+        if self._in_flight.get(dispatch) is visit:  # else it was cancelled in the meantime
+            del self._in_flight[dispatch]
+            if self._wearing:
+                self._worked(visit)
             self._tell(end)
 
     def _staged_ended(self, visit: StagedVisit, end: Ending) -> None:
@@ -317,5 +317,5 @@ class Simulation:
             self._charge.spend(device, visit.order.time_s, spent)
 
     def _on_timer(self, event: simpy.Event) -> None:
-        timer = cast(SetTimer, event.value)
+        timer: SetTimer = event.value
         self._tell(Fired(timer.tag, timer.kind))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgesim.learner import Order
 from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
@@ -24,8 +23,7 @@ class Visit(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DirectVisit:
+class DirectVisit(NamedTuple):
     """A visit whose phases are known.
 
     Attributes:
@@ -45,16 +43,20 @@ class DirectVisit:
     @property
     def end_s(self) -> float:
         """When it ends if nothing happens."""
-        return self.order.time_s + (sum(self.seconds) if self.fits else self.seconds[0])
+        down_s, compute_s, up_s = self.seconds
+        return self.order.time_s + (down_s + compute_s + up_s if self.fits else down_s)
 
     def ending(self, spoilt: bool) -> Ending:
         """What it reports then; its update may have been corrupted."""
-        dispatch, (down_s, compute_s, up_s), joules = self.order.dispatch, self.seconds, self.joules
-        if not self.fits:
-            report = VisitReport(down_s, None, None, known(joules[0]), self.basis)
-            return Lost(dispatch, Outcome.OUT_OF_MEMORY, report)
-        report = VisitReport(down_s, compute_s, up_s, known(sum(joules)), self.basis)
-        return Lost(dispatch, Outcome.REJECTED, report) if spoilt else Arrived(dispatch, report)
+        order, (down_s, compute_s, up_s), joules, fits, basis = self
+        if not fits:
+            report = VisitReport(down_s, None, None, known(joules[0]), basis)
+            return Lost(order.dispatch, Outcome.OUT_OF_MEMORY, report)
+        down_j, compute_j, up_j = joules
+        report = VisitReport(down_s, compute_s, up_s, known(down_j + compute_j + up_j), basis)
+        if spoilt:
+            return Lost(order.dispatch, Outcome.REJECTED, report)
+        return Arrived(order.dispatch, report)
 
     def report_until(self, now_s: float) -> VisitReport:
         """What the visit has taken so far; a phase that is cut off has cost its share of energy."""

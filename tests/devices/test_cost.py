@@ -1,5 +1,4 @@
 import json
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -78,8 +77,8 @@ def test_expected_seconds_have_no_jitter_and_no_slowdown(catalogue: Catalogue) -
     model = _model(catalogue, UNEVEN, calm)
     expected = model.expected(_workload(), np.array([0, 1]))
     charged = _charge(model, _workload(), device=1)
-    for field in fields(Phases):
-        both, one = getattr(expected, field.name), getattr(charged, field.name)
+    for name in Phases._fields:
+        both, one = getattr(expected, name), getattr(charged, name)
         np.testing.assert_array_equal(both, np.repeat(one, 2))
 
 
@@ -127,13 +126,13 @@ def test_visits_cost_the_same_one_by_one_and_in_a_batch(
     together = model.nominal(workloads, devices, visits)
     for index, workload in enumerate(workloads):
         alone = model.nominal([workload], devices[[index]], visits[[index]])
-        for field in fields(Phases):
+        for name in Phases._fields:
             np.testing.assert_array_equal(
-                getattr(alone, field.name)[0], getattr(together, field.name)[index], strict=True
+                getattr(alone, name)[0], getattr(together, name)[index], strict=True
             )
         numbers = model.demand(workload, int(devices[index]), int(visits[index])).phases()
-        for field in fields(Phases):
-            np.testing.assert_array_equal(getattr(numbers, field.name), getattr(together, field.name)[index])
+        for name in Phases._fields:
+            np.testing.assert_array_equal(getattr(numbers, name), getattr(together, name)[index])
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 100))
