@@ -1,4 +1,4 @@
-"""One thread of PyTorch's for each test process: with more, tests side by side wait for each other's threads."""
+"""One thread of PyTorch's for each test process; more would wait for those of the process beside it."""
 
 import torch
 

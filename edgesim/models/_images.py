@@ -34,23 +34,29 @@ def norm_layer(norm: Norm) -> Callable[[int], nn.Module]:
     return layer
 
 
-def stem(convolution: nn.Conv2d, input_shape: tuple[int, int, int], kernel: int | None = None) -> nn.Conv2d:
-    """A network's first convolution, for as many channels as the images have; below 64 pixels without stride.
+def fit_stem(
+    network: nn.Module, path: str, input_shape: tuple[int, int, int], kernel: int | None = None
+) -> None:
+    """Make the first convolution anew, in place, for as many channels as the images have.
+
+    Below 64 pixels it has no stride.
 
     Args:
-        convolution: the published one, for three channels.
+        network: one for ImageNet.
+        path: of its first convolution.
         input_shape: channels, height, width.
-        kernel: its side below 64 pixels, where that is not the published one's.
+        kernel: side of the convolution below 64 pixels, where that is not the published one's.
     """
     from torch import nn
 
+    published: Any = network.get_submodule(path)
     channels, *sides = input_shape
     small = min(sides) < LARGE
-    side = kernel if small and kernel else convolution.kernel_size[0]
-    stride = 1 if small else convolution.stride[0]
-    made = nn.Conv2d(channels, convolution.out_channels, side, stride, padding=side // 2, bias=False)
+    side = kernel if small and kernel else published.kernel_size[0]
+    stride = 1 if small else published.stride[0]
+    made = nn.Conv2d(channels, published.out_channels, side, stride, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
-    return made
+    network.set_submodule(path, made)
 
 
 def check_statistics(network: nn.Module, input_shape: tuple[int, ...]) -> None:

@@ -24,6 +24,7 @@ class FedAvgCifarCnn(Model):
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, ..., flatten, fc1, relu3, fc2, relu4, fc3`; see `Model.build`."""
-        plan = (64, "pool", 64, "pool")
-        layers, features = convolutions(input_shape, plan, 5, padding=lambda *_: 2, window=3)
+        layers, features = convolutions(
+            input_shape, (64, "pool", 64, "pool"), 5, padding=lambda *_: 2, window=3
+        )
         return classifier(layers, features, (384, 192), classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgesim.models._images import Norm, check_statistics, norm_layer, stem
+from edgesim.models._images import Norm, check_statistics, fit_stem, norm_layer
 from edgesim.models._model import Model, image_shape
 from edgesim.registry import component
 
@@ -30,6 +30,6 @@ class MobileNetV2(Model):
 
         shape = image_shape(input_shape)
         network: nn.Module = mobilenet_v2(num_classes=classes, norm_layer=norm_layer(self.norm))
-        network.features[0][0] = stem(network.features[0][0], shape)
+        fit_stem(network, "features.0.0", shape)
         check_statistics(network, shape)
         return network

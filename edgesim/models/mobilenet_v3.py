@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from edgesim.models._images import Norm, check_statistics, norm_layer, stem
+from edgesim.models._images import Norm, check_statistics, fit_stem, norm_layer
 from edgesim.models._model import Model, image_shape
 from edgesim.registry import component
 
@@ -33,6 +33,6 @@ class MobileNetV3(Model):
         shape = image_shape(input_shape)
         make = {"small": mobilenet_v3_small, "large": mobilenet_v3_large}[self.size]
         network: nn.Module = make(num_classes=classes, norm_layer=norm_layer(self.norm))
-        network.features[0][0] = stem(network.features[0][0], shape)
+        fit_stem(network, "features.0.0", shape)
         check_statistics(network, shape)
         return network

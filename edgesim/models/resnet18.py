@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgesim.models._images import LARGE, Norm, check_statistics, norm_layer, stem
+from edgesim.models._images import LARGE, Norm, check_statistics, fit_stem, norm_layer
 from edgesim.models._model import Model, image_shape
 from edgesim.registry import component
 
@@ -31,7 +31,7 @@ class ResNet18(Model):
 
         shape = image_shape(input_shape)
         network: nn.Module = resnet18(num_classes=classes, norm_layer=norm_layer(self.norm))
-        network.conv1 = stem(network.conv1, shape, kernel=3)
+        fit_stem(network, "conv1", shape, kernel=3)
         if min(shape[1:]) < LARGE:
             network.maxpool = nn.Identity()
         check_statistics(network, shape)

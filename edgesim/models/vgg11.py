@@ -5,7 +5,7 @@ The form that FedGMR trains (algorithms 2, M7): hidden layers of 512 in place of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgesim.models._model import Model, classifier, convolutions
 from edgesim.registry import component
@@ -13,7 +13,10 @@ from edgesim.registry import component
 if TYPE_CHECKING:
     from torch import nn
 
-PLAN = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
+PLAN: tuple[int | Literal["pool"], ...] = (
+    *(64, "pool", 128, "pool", 256, 256, "pool"),
+    *(512, 512, "pool", 512, 512, "pool"),
+)
 
 
 @component

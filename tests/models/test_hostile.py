@@ -80,6 +80,17 @@ class LearnedScale(nn.Module):
         return x * self.scale
 
 
+class Steep(nn.Module):
+    """Makes of the last bit of a float32 sum another number altogether."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.layer = nn.Conv2d(WIDTH, 300, 1), nn.Conv2d(300, WIDTH, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(1e8 * self.layer(self.wide(x)))
+
+
 class SumOverChannels(nn.Module):
     """Attention to channels by a convolution along them."""
 
@@ -152,6 +163,11 @@ def test_what_ties_or_mixes_channels_is_refused_by_the_name_of_its_module(
 ) -> None:
     with pytest.raises(RunFailed, match=message):
         _ = structure_of(between, features).units
+
+
+def test_rounding_that_a_network_makes_much_of_is_no_mixing_of_channels() -> None:
+    groups = structure_of(Steep()).units.groups
+    assert [group.name for group in groups] == ["stem", "between.wide", "between.layer"]
 
 
 def test_of_a_network_that_cannot_be_traced_the_innermost_module_is_named() -> None:
