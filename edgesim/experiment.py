@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from edgesim import registry
+from edgesim.coordination._until import UntilFinished
 from edgesim.devices.topology import Topology
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Learner
@@ -25,6 +27,7 @@ from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock
 from edgesim.simulation.engine import Observer, Simulation
 from edgesim.simulation.link_books import LinkBooks
+from edgesim.training.client_models import ClientModels
 from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
@@ -85,8 +88,17 @@ def execute(
 class Accounting(Learner, Protocol):
     """A learner that can say in the end what was trained how often."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether it sees nothing more to gain, so that the run may end."""
+        ...
+
     def coverage(self) -> Mapping[str, Sequence[Any]]:
         """Columns of the coverage table."""
+        ...
+
+    def growth(self) -> Mapping[str, Sequence[Any]]:
+        """Columns of the table of growth; none where nothing can grow."""
         ...
 
 
@@ -104,7 +116,7 @@ def fold(
     server = Server(
         roster=parts.roster,
         presence=stays,
-        policy=scenario.coordination,
+        policy=UntilFinished(scenario.coordination, lambda: learner.finished),
         selector=scenario.selection,
         learner=learner,
         streams=Streams(scenario.seeds.timing),
@@ -126,6 +138,7 @@ def fold(
         reason = simulation.run()
         tables = server.finish()
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
+    grown = {"growth": learner.growth()} if scenario.growth.grows else {}
     wall_s["total"] = time.perf_counter() - started
     return Outcome(
         reason=reason,
@@ -135,6 +148,7 @@ def fold(
             "evaluations": tables.evaluations,
             "coverage": learner.coverage(),
             **_links(world.topology, simulation.links.books),
+            **grown,
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,
         wall_s=wall_s,
@@ -191,6 +205,10 @@ def _check_timing_only(scenario: Scenario) -> None:
             name = registry.name_of(part)
             message = f'"{name}" decides by losses, and --timing-only trains nothing; train, or take another'
             raise InputError(Problem(message, key))
+    if scenario.growth.needs_accuracy:
+        name = registry.name_of(scenario.growth)
+        message = f'"{name}" decides by accuracies, and --timing-only trains nothing; train, or take another'
+        raise InputError(Problem(message, "growth"))
     if scenario.submodel.costs_need_weights and scenario.cost.accounting == "exact":
         name = registry.name_of(scenario.submodel)
         message = (
@@ -246,11 +264,13 @@ def federation(parts: Parts) -> Federation:
         splits["validation_"] = place(data.train_x[parts.held_back], data.train_y[parts.held_back])
     if scenario.evaluate.train:
         splits["train_"] = pool
+    evaluator_of = _evaluator_of(parts, pool)
     return Federation(
         ledger=parts.ledger.fresh(),
         trainer=trainer,
-        aggregator=scenario.aggregator,
-        evaluators=_evaluators(parts, splits, pool),
+        aggregator=scenario.aggregation,
+        evaluators={name: evaluator_of(network, split) for name, split in splits.items()},
+        clients=_clients(parts, splits, evaluator_of),
         shards=parts.shards,
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
@@ -263,20 +283,33 @@ def federation(parts: Parts) -> Federation:
     )
 
 
-def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> dict[str, Evaluator]:
-    """One evaluator per split; static batch norms are recalibrated on samples of the pool."""
+EvaluatorOf = Callable[[nn.Module, Samples], Evaluator]
+
+
+def _evaluator_of(parts: Parts, pool: Samples) -> EvaluatorOf:
+    """Makes evaluators; static batch norms are recalibrated on samples of the pool."""
     scenario, options = parts.scenario, parts.scenario.execution
-    network, calibration = parts.network, None
-    if has_static_norms(network):
-        network = tracking(network, _DTYPES[options.precision], options.device)
-        order = Streams(scenario.seeds.learning).generator("calibration").permutation(len(pool.y))
-        chosen = torch.from_numpy(order[: scenario.evaluate.recalibrate])
-        calibration = Samples(pool.x[chosen], pool.y[chosen])
+    order = Streams(scenario.seeds.learning).generator("calibration").permutation(len(pool.y))
+    chosen = torch.from_numpy(order[: scenario.evaluate.recalibrate])
     channels_last = options.memory_format == "channels_last"
-    return {
-        prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration)
-        for prefix, samples in splits.items()
-    }
+
+    def make(network: nn.Module, samples: Samples) -> Evaluator:
+        calibration = None
+        if has_static_norms(network):
+            network = tracking(network, _DTYPES[options.precision], options.device)
+            calibration = Samples(pool.x[chosen], pool.y[chosen])
+        return Evaluator(network, samples, scenario.training.loss, channels_last, calibration)
+
+    return make
+
+
+def _clients(parts: Parts, splits: Mapping[str, Samples], evaluator_of: EvaluatorOf) -> ClientModels | None:
+    """The last trained sub-models, where growth looks at them."""
+    growth = parts.scenario.growth
+    if not growth.needs_accuracy:
+        return None
+    samples = splits["" if growth.split == "test" else "validation_"]
+    return ClientModels(lambda network: evaluator_of(network, samples), parts.network)
 
 
 def _placer(device: str, dtype: torch.dtype) -> Callable[[NDArray[Any], NDArray[Any]], Samples]:

@@ -20,6 +20,7 @@ from edgesim.datasets._dataset import Dataset
 from edgesim.datasets._partition import Dirichlet, Iid, Partition
 from edgesim.datasets.digits import Digits
 from edgesim.errors import InputError
+from edgesim.growth._growth import GrowthRule
 from edgesim.models._model import Model
 from edgesim.models.mlp import Mlp
 from edgesim.registry import component, in_room
@@ -32,6 +33,7 @@ BASES: dict[str, Any] = {
     "models": Model,
     "datasets": Dataset,
     "submodels": SubmodelStrategy,
+    "growth": GrowthRule,
     "selection": SelectionRule,
     "coordination": CoordinationPolicy,
     "aggregation": Aggregator,

@@ -162,6 +162,9 @@ class SubmodelStrategy:
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
         client_weights: how much a client counts there.
+        staleness_exponent: a of the discount (tau + 1)^-a there; null: old updates count as much as fresh ones.
+        growth: how its capacity grows.
+        coordination: when devices are sent out and updates merged; null: the scenario has to say.
     """
 
     full_is_fedavg: ClassVar[bool] = True
@@ -174,6 +177,9 @@ class SubmodelStrategy:
     scalar: ClassVar[bool] = False
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
+    staleness_exponent: ClassVar[float | None] = None
+    growth: ClassVar[str] = "none"
+    coordination: ClassVar[str | None] = None
 
     @property
     def rule(self) -> Rule:

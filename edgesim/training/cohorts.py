@@ -101,6 +101,13 @@ class Trained:
     buffers: Tensors
     loss: float
 
+    def lasting(self) -> Trained:
+        """The same in memory of its own."""
+        params, buffers = (
+            {name: tensor.clone() for name, tensor in group.items()} for group in (self.params, self.buffers)
+        )
+        return Trained(params, buffers, self.loss)
+
 
 def has_batch_statistics(network: nn.Module) -> bool:
     """Whether a sample's output depends on the other samples of its batch."""
