@@ -7,7 +7,7 @@ states its claims and finds its place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.coordination._policy import CoordinationPolicy
@@ -38,7 +38,7 @@ class Choices:
     coordination: CoordinationPolicy
     aggregation: Aggregator
     profiles: tuple[tuple[str, int], ...]
-    growth: GrowthRule = NoGrowth()
+    growth: GrowthRule = field(default_factory=NoGrowth)
 
     @property
     def devices(self) -> int:
@@ -127,8 +127,8 @@ CARE = (
     Rule(
         lambda c: c.growth.needs_accuracy and c.growth.split == "test",
         "growth",
-        "{growth} looks at the accuracy on the test set, as FedGMR's release does: test figures of this run are "
-        "not those of unseen data",
+        "{growth} looks at the accuracy on the test set, as FedGMR's release does: test figures of this run "
+        "are not those of unseen data",
     ),
     Rule(
         lambda c: c.submodel.partial and c.coordination.merges_one and c.aggregation.one_at_a_time,

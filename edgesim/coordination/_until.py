@@ -16,7 +16,7 @@ class UntilFinished:
 
     Attributes:
         policy: the other.
-        finished: asks the learner; its answer follows from what was aggregated, so that a replay ends there too.
+        finished: asks the learner, whose answer follows from what was aggregated.
     """
 
     policy: Policy

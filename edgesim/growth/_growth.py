@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -30,13 +31,18 @@ MARGIN = 0.01
 """A rung counts as the next one only where it is so much above a capacity (algorithms 3.7 (6))."""
 
 
-def _ascending(ladder: tuple[float, ...]) -> tuple[float, ...]:
-    if any(low >= high for low, high in zip(ladder, ladder[1:], strict=False)):
-        raise ValueError(f"must rise from rung to rung, got {', '.join(f'{rung:g}' for rung in ladder)}")
-    return ladder
+def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """The values, which have to rise.
+
+    Raises:
+        ValueError: one is not above the one before.
+    """
+    if any(low >= high for low, high in pairwise(values)):
+        raise ValueError(f"must rise from each to the next, got {', '.join(f'{each:g}' for each in values)}")
+    return values
 
 
-Ladder = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_ascending)]
+Ladder = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(ascending)]
 
 
 class Grown(NamedTuple):

@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
-from edgesim.growth._growth import Climbing, Seen, State, Step
+from edgesim.growth._growth import Climbing, Seen, State, Step, ascending
 from edgesim.registry import component
 from edgesim.yaml_source import PositiveSeconds
-
-
-def _in_order(times_s: tuple[float, ...]) -> tuple[float, ...]:
-    if any(early >= late for early, late in zip(times_s, times_s[1:], strict=False)):
-        raise ValueError(f"must be in order, got {', '.join(f'{time_s:g} s' for time_s in times_s)}")
-    return times_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,7 @@ class FixedTime(Climbing):
 
     depends_on_time: ClassVar[bool] = True
 
-    at: Annotated[tuple[PositiveSeconds, ...], Field(min_length=1), AfterValidator(_in_order)]
+    at: Annotated[tuple[PositiveSeconds, ...], Field(min_length=1), AfterValidator(ascending)]
 
     def begin(self, ladder: tuple[float, ...], capacity: NDArray[np.float64]) -> Step:
         """The floor is the smallest capacity.

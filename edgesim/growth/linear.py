@@ -1,6 +1,6 @@
 """Growth that is linear in rounds (a reading of FedGMR's rebuttal; algorithms 3.7 (6)).
 
-    P_min(k) = the highest rung that is at most P_min(0) + k per_round,  k: versions of the model
+P_min(k) = the highest rung that is at most P_min(0) + k per_round,  k: versions of the model
 """
 
 from __future__ import annotations

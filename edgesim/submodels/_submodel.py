@@ -162,7 +162,7 @@ class SubmodelStrategy:
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
         client_weights: how much a client counts there.
-        staleness_exponent: a of the discount (tau + 1)^-a there; null: old updates count as much as fresh ones.
+        staleness_exponent: a of the discount (tau + 1)^-a there; null: old updates count as fresh ones do.
         growth: how its capacity grows.
         coordination: when devices are sent out and updates merged; null: the scenario has to say.
     """

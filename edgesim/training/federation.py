@@ -140,12 +140,12 @@ class Federation:
             self._losses[assignment.order.dispatch] = result.loss
             update = self._update(assignment, age, job, result)
             if self.clients is not None:
-                self.clients.keep(assignment.order.device, self._client_model(assignment, job, result, update))
+                self.clients.keep(
+                    assignment.order.device, self._client_model(assignment, job, result, update)
+                )
             yield update
 
-    def _client_model(
-        self, assignment: Assignment, job: Job, result: Trained, update: Update
-    ) -> ClientModel:
+    def _client_model(self, assignment: Assignment, job: Job, result: Trained, update: Update) -> ClientModel:
         """What a device has after its training, the parts that it only ran included."""
         return ClientModel(
             network=job.network,

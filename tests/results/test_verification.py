@@ -184,6 +184,26 @@ CASES: list[tuple[str, Changes, str]] = [
         "cell 0 uplink is not in the table of links",
     ),
     (
+        "capacities never shrink",
+        of("growth", "capacity", _2=0.75),
+        "device 2 at 10 s: from 0.75 to 0.75",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "capacity_before", _2=0.5),
+        "device 2 at 10 s: from 0.5, and it had 0.75",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "version", _1=2),
+        "device 3 at 5 s: version 2 was not made then",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "outcome", _1="shrunk"),
+        "device 3 at 5 s: is shrunk",
+    ),
+    (
         "the model learnt",
         dispatches("train_loss", _3=1.9),
         "the training loss was 1.9 in the first aggregation and 1.9 in the last",
