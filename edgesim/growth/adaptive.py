@@ -7,7 +7,8 @@
 
 Every K_rest versions each device's last trained sub-model is evaluated, and their plain weighted average
 (index 0). A sub-model that stands still grows by a rung; where the average does, the floor under all of them
-does (algorithms 3.7 (6)). The release reads the test set for that; this rule reads a validation split unless it is told otherwise.
+does (algorithms 3.7 (6), details in 7b). The release reads the test set for that; this rule reads a
+validation split unless it is told otherwise.
 """
 
 from __future__ import annotations

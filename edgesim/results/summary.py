@@ -172,11 +172,9 @@ def _warnings(
         yield from _did_not_learn(tables)
         for profile, part in participation.items():
             yield from _absent(profile, part)
+        yield from _refused(tables)
     else:
         yield "nothing was aggregated: the model is as it was at the beginning"
-    refused = _growth(tables)["too_large"]
-    if refused:
-        yield f"{refused} times a grown sub-model did not fit in its device's memory: it stayed as it was"
     if _arrival(evaluations, context.target)["target_reached"] is False:
         for metric, value in (context.target or {}).items():
             best = _extreme(evaluations, metric)
@@ -192,6 +190,12 @@ def _did_not_learn(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     trend = loss_trend(tables["dispatches"])
     if trend is not None and not trend.falls:
         yield f"the model did not learn: the training loss was {trend}"
+
+
+def _refused(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    refused = _growth(tables)["too_large"]
+    if refused:
+        yield f"growth: {refused} larger sub-models did not fit in memory; their devices stayed as they were"
 
 
 def _absent(profile: str, part: Mapping[str, Any]) -> Iterator[str]:
