@@ -84,9 +84,13 @@ class Federation:
             self._bases[order.dispatch] = self.weights
         return taken
 
-    @torch.inference_mode()
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:
         """Train these dispatches and merge their updates, in this order, into the next version."""
+        self._merge(dispatches, staleness)
+        return self.ledger.aggregate(dispatches, staleness, time_s, self._look)
+
+    @torch.inference_mode()
+    def _merge(self, dispatches: Sequence[int], staleness: Sequence[int]) -> None:
         started = time.perf_counter()
         assignments = [self.ledger.open[dispatch] for dispatch in dispatches]
         updates = self._updates(assignments, staleness)
@@ -96,8 +100,8 @@ class Federation:
         self._forget(dispatches)
         self._metrics = None
         self.wall_s["training"] += time.perf_counter() - started
-        return self.ledger.aggregate(dispatches, staleness, time_s, self._look)
 
+    @torch.inference_mode()
     def _look(self, devices: Sequence[int]) -> tuple[float, Mapping[int, float]]:
         """Accuracy of the average of the last trained sub-models, and of those of some devices."""
         assert self.clients is not None

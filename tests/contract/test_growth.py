@@ -48,7 +48,9 @@ def test_it_wants_accuracies_exactly_where_its_class_claims_so(name: str) -> Non
 @settings(max_examples=30, deadline=None)
 @given(
     capacity=st.lists(st.sampled_from(LADDER), min_size=2, max_size=4),
-    steps=st.lists(st.tuples(st.floats(0, 20), st.lists(st.floats(0, 1), min_size=5, max_size=5)), max_size=30),
+    steps=st.lists(
+        st.tuples(st.floats(0, 20), st.lists(st.floats(0, 1), min_size=5, max_size=5)), max_size=30
+    ),
 )
 def test_capacities_only_rise_along_the_ladder(name: str, capacity: list[float], steps: list) -> None:
     if min(capacity) == LADDER[-1]:

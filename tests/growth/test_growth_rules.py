@@ -85,7 +85,9 @@ def test_a_device_that_has_not_trained_yet_neither_counts_nor_grows() -> None:
     assert set(step.state.clients) == {1}
 
 
-def test_the_first_plateau_of_the_average_arms_and_the_next_evaluation_below_the_best_raises_the_floor() -> None:
+def test_the_first_plateau_of_the_average_arms_and_the_next_evaluation_below_the_best_raises_the_floor() -> (
+    None
+):
     # best at 1, 0.5; plateau at 3 arms and resets nothing, so that 4 is one too; blocked at 5, 6; best at 7
     rule = Adaptive(patience=2, every=1)
     found, step, held = seen(rule, [0.05, 0.1, 0.2], FLAT[:9])
@@ -169,7 +171,7 @@ def test_capacities_rise_on_the_ladder_and_a_device_by_itself_at_most_once_in_tw
     rule = Adaptive(patience=patience, every=1, ladder=CLASSES)
     columns = {f"_{device}": [row[device] for row in accuracies] for device in range(len(capacity))}
     grown, step, _ = seen(rule, capacity, [row[-1] for row in accuracies], **columns)
-    held, own = list(capacity), {device: -np.inf for device in range(len(capacity))}
+    held, own = list(capacity), dict.fromkeys(range(len(capacity)), -np.inf)
     rounds = sorted({version for version, *_ in grown})
     for version, device, larger, cause in grown:
         assert larger > held[device]
