@@ -306,7 +306,7 @@ def test_a_rule_of_ones_own_lives_beside_the_scenario(tmp_path: Path) -> None:
     found = execute(prepared(tmp_path, text), timing_only=True)
     assert rows(found, "growth", "device", "capacity_before", "capacity") == [(2, 0.25, 1.0)]
     with pytest.raises(
-        RunFailed, match="growth: device 3 has capacity 0.5, and would get 0.25; capacities never"
+        RunFailed, match=r"growth: device 3 has capacity 0.5, and would get 0.25; capacities never"
     ):
         execute(prepared(tmp_path, text, "growth.device=3", "growth.capacity=0.25"), timing_only=True)
 
