@@ -7,12 +7,14 @@ states its claims and finds its place.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgesim.aggregation._aggregator import Aggregator
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.coordination._reference import OfProfile
 from edgesim.errors import Problem, did_you_mean
+from edgesim.growth._growth import GrowthRule
+from edgesim.growth.none import NoGrowth
 from edgesim.registry import name_of
 from edgesim.selection._selector import SelectionRule
 from edgesim.submodels._submodel import SubmodelStrategy
@@ -28,6 +30,7 @@ class Choices:
         coordination: when.
         aggregation: how it is merged.
         profiles: per entry of the fleet, its profile or population and its number of devices.
+        growth: how capacities grow.
     """
 
     submodel: SubmodelStrategy
@@ -35,6 +38,7 @@ class Choices:
     coordination: CoordinationPolicy
     aggregation: Aggregator
     profiles: tuple[tuple[str, int], ...]
+    growth: GrowthRule = field(default_factory=NoGrowth)
 
     @property
     def devices(self) -> int:
@@ -63,12 +67,18 @@ class Rule:
 
     def said(self, choices: Choices) -> str:
         """The message with names."""
-        rooms = ("submodel", "selection", "coordination", "aggregation")
+        rooms = ("submodel", "growth", "selection", "coordination", "aggregation")
         named = {room: f'"{name_of(getattr(choices, room))}"' for room in rooms}
         return self.message.format(**named, own=f'"{choices.submodel.aggregation}"', devices=choices.devices)
 
 
 SENSELESS = (
+    Rule(
+        lambda c: c.growth.grows and not c.submodel.scalar,
+        "growth",
+        "{growth} raises capacities, and what {submodel} gives a device is no single number that could grow; "
+        "leave growth out",
+    ),
     Rule(
         lambda c: c.aggregation.one_at_a_time and not c.coordination.merges_one,
         "aggregation",
@@ -114,6 +124,12 @@ SENSELESS = (
 )
 
 CARE = (
+    Rule(
+        lambda c: c.growth.needs_accuracy and c.growth.split == "test",
+        "growth",
+        "{growth} looks at the accuracy on the test set, as FedGMR's release does: test figures of this run "
+        "are not those of unseen data",
+    ),
     Rule(
         lambda c: c.submodel.partial and c.coordination.merges_one and c.aggregation.one_at_a_time,
         "aggregation",

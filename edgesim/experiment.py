@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgesim import registry
+from edgesim.coordination._until import UntilFinished
 from edgesim.devices.topology import Topology
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Learner
@@ -26,6 +27,7 @@ from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock
 from edgesim.simulation.engine import Observer, Simulation
 from edgesim.simulation.link_books import LinkBooks
+from edgesim.training.client_models import ClientModels
 from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
@@ -86,8 +88,17 @@ def execute(
 class Accounting(Learner, Protocol):
     """A learner that can say in the end what was trained how often."""
 
+    @property
+    def finished(self) -> bool:
+        """Whether it sees nothing more to gain, so that the run may end."""
+        ...
+
     def coverage(self) -> Mapping[str, Sequence[Any]]:
         """Columns of the coverage table."""
+        ...
+
+    def growth(self) -> Mapping[str, Sequence[Any]]:
+        """Columns of the table of growth; none where nothing can grow."""
         ...
 
 
@@ -105,7 +116,7 @@ def fold(
     server = Server(
         roster=parts.roster,
         presence=stays,
-        policy=scenario.coordination,
+        policy=UntilFinished(scenario.coordination, lambda: learner.finished),
         selector=scenario.selection,
         learner=learner,
         streams=Streams(scenario.seeds.timing),
@@ -127,6 +138,7 @@ def fold(
         reason = simulation.run()
         tables = server.finish()
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
+    grown = {"growth": learner.growth()} if scenario.growth.grows else {}
     wall_s["total"] = time.perf_counter() - started
     return Outcome(
         reason=reason,
@@ -137,6 +149,7 @@ def fold(
             "coverage": learner.coverage(),
             **({"divergence": learner.divergence()} if isinstance(learner, Federation) else {}),
             **_links(world.topology, simulation.links.books),
+            **grown,
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,
         wall_s=wall_s,
@@ -193,6 +206,10 @@ def _check_timing_only(scenario: Scenario) -> None:
             name = registry.name_of(part)
             message = f'"{name}" decides by losses, and --timing-only trains nothing; train, or take another'
             raise InputError(Problem(message, key))
+    if scenario.growth.needs_accuracy:
+        name = registry.name_of(scenario.growth)
+        message = f'"{name}" decides by accuracies, and --timing-only trains nothing; train, or take another'
+        raise InputError(Problem(message, "growth"))
     if scenario.submodel.costs_need_weights and scenario.cost.sparse_speedup:
         name = registry.name_of(scenario.submodel)
         message = (
@@ -249,11 +266,13 @@ def federation(parts: Parts) -> Federation:
         splits["validation_"] = place(data.train_x[parts.held_back], data.train_y[parts.held_back])
     if scenario.evaluate.train:
         splits["train_"] = pool
+    evaluators = _evaluators(parts, splits, pool)
     return Federation(
         ledger=parts.ledger.fresh(),
         trainer=trainer,
-        aggregator=scenario.aggregator,
-        evaluators=_evaluators(parts, splits, pool),
+        aggregator=scenario.aggregation,
+        evaluators=evaluators,
+        clients=_clients(parts, evaluators, _DTYPES[options.precision]),
         shards=parts.shards,
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
@@ -289,6 +308,15 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
         prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration, elements)
         for prefix, samples in splits.items()
     }
+
+
+def _clients(parts: Parts, evaluators: Mapping[str, Evaluator], dtype: torch.dtype) -> ClientModels | None:
+    """The last trained sub-models, where growth looks at them."""
+    growth = parts.scenario.growth
+    if not growth.needs_accuracy:
+        return None
+    evaluator = evaluators["" if growth.split == "test" else "validation_"]
+    return ClientModels(lambda network: evaluator.of(network, dtype), parts.network)
 
 
 def _placer(device: str, dtype: torch.dtype) -> Callable[[NDArray[Any], NDArray[Any]], Samples]:

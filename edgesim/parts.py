@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import Fleet
 from edgesim.devices.world import World
 from edgesim.errors import InputError, Problem
+from edgesim.growth._growth import GrowthRule
 from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
@@ -32,6 +33,7 @@ from edgesim.submodels.full import Full
 from edgesim.training.accounting import Charging, LocalWork, workload
 from edgesim.training.cohorts import unstackable
 from edgesim.training.evaluate import without_running_statistics
+from edgesim.training.growing import Growing
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
 
@@ -231,7 +233,25 @@ def _ledger(
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
     for capacity in np.unique(ledger.capacity):
         workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses shows now
+    if scenario.growth.grows:
+        ledger.growing = _growing(scenario.growth, ledger)
+        ledger.has_memory = partial(_has_memory, cost)
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
+
+
+def _growing(rule: GrowthRule, ledger: Ledger) -> Growing:
+    """The rule at its beginning; a rung that the strategy refuses shows now."""
+    ladder = rule.rungs(ledger.strategy.ladder(ledger.structure), ledger.capacity)
+    try:
+        for rung in ladder:
+            ledger.expected(rung)
+    except InputError as error:
+        raise InputError(*(replace(problem, path="growth.ladder") for problem in error.problems)) from error
+    return Growing(rule, rule.begin(ladder, ledger.capacity))
+
+
+def _has_memory(cost: CostModel, device: int, needed_bytes: int) -> bool:
+    return bool(needed_bytes <= cost.fleet.memory_bytes[device])
 
 
 def _charging(cost: CostOptions) -> Charging:
@@ -255,8 +275,8 @@ def _discounts(cost: CostOptions) -> list[str]:
 
 def _untrained(ledger: Ledger) -> list[str]:
     """What no device is given to train (algorithms 3.2)."""
-    if not ledger.strategy.constant:
-        return []  # what is drawn anew for each visit reaches everything in time
+    if not ledger.strategy.constant or ledger.growing is not None:
+        return []  # what is drawn anew for each visit, or grows, reaches everything in time
     submodels = [ledger.expected(float(capacity)) for capacity in np.unique(ledger.capacity)]
     trained = frozenset[int]().union(*(submodel.layers for submodel in submodels))
     missed = [layer.name for index, layer in enumerate(ledger.structure.layers) if index not in trained]

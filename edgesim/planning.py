@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgesim.experiment import execute, federation, threads
+from edgesim.growth.none import NoGrowth
 from edgesim.learner import Order, Workload
 from edgesim.parts import Parts
 
+_GROWS = "growth is left out of the plan: devices have the capacities with which they begin"
 _TRIAL_ROUNDS = 10
 _REPEATS = 3  # visits timed per sub-model, after one that makes its plan
 
@@ -80,8 +82,15 @@ class VariantPlan:
 
 
 def plan(parts: Parts, variant: str) -> VariantPlan:
-    """Work out the plan of one variant."""
-    return VariantPlan(variant, tuple(class_plans(parts)), estimate_host(parts), parts.notes)
+    """Work out the plan of one variant, with the capacities with which the devices begin."""
+    grows = parts.scenario.growth.grows
+    notes = (*parts.notes, *([_GROWS] if grows else []))
+    return VariantPlan(variant, tuple(class_plans(parts)), estimate_host(_without_growth(parts)), notes)
+
+
+def _without_growth(parts: Parts) -> Parts:
+    scenario = parts.scenario.model_copy(update={"growth": NoGrowth()})
+    return replace(parts, scenario=scenario, ledger=replace(parts.ledger, growing=None))
 
 
 def class_plans(parts: Parts) -> list[ClassPlan]:

@@ -141,6 +141,9 @@ def time_dependence(scenario: Scenario) -> Iterator[Problem]:
             yield Problem(f"is per time of work: {what}", f"fleet[{number}].failures")
     if scenario.faults:
         yield Problem("hit other visits at another pace", "faults")
+    if scenario.growth.depends_on_time or scenario.growth.needs_accuracy:
+        name = registry.name_of(scenario.growth)
+        yield Problem(f'"{name}" may raise capacities at other versions at another pace', "growth")
     if scenario.submodel.costs_need_weights and scenario.cost.sparse_speedup:
         name = registry.name_of(scenario.submodel)
         what = f'makes seconds depend on the weights under "{name}", and those are not recorded'
@@ -267,6 +270,15 @@ class _Recorded:
                 f"version {self.version} was never evaluated in the run; run it with evaluate.every: 1 round"
             )
         return dict(self._metrics[self.version])
+
+    @property
+    def finished(self) -> bool:
+        """Never before the run did."""
+        return False
+
+    def growth(self) -> Mapping[str, Sequence[object]]:
+        """Columns of the table of growth."""
+        return self.ledger.growth()
 
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter
+from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationInfo
+from pydantic_core import PydanticKnownError, PydanticOmit
 
 from edgesim import composition, yaml_source
 from edgesim.aggregation._aggregator import Aggregator
+from edgesim.aggregation._staleness import Constant, Poly
 from edgesim.composition import Choices
 from edgesim.coordination._policy import CoordinationPolicy
 from edgesim.datasets._dataset import Dataset
@@ -21,8 +23,9 @@ from edgesim.devices.network import ServerLinks
 from edgesim.devices.profile import Catalogue
 from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
 from edgesim.errors import InputError, Problem
+from edgesim.growth._growth import GrowthRule
 from edgesim.models._model import Model
-from edgesim.registry import builtin, in_room
+from edgesim.registry import builtin, in_room, name_of
 from edgesim.sections import CostOptions, Evaluate, ExecutionOptions, Section, Seed, Seeds, Stop, Training
 from edgesim.selection._selector import SelectionRule
 from edgesim.selection.uniform import Uniform
@@ -39,8 +42,48 @@ def _seed_tag(given: Any) -> str:
     return "two" if isinstance(given, dict | Seeds) else "one"
 
 
+def _chosen(info: ValidationInfo, key: str) -> Any:
+    """What the scenario has for a key that stands above.
+
+    Raises:
+        PydanticOmit: it is wrong, which is said there.
+    """
+    if key not in info.data:
+        raise PydanticOmit
+    return info.data[key]
+
+
+def _own_growth(given: Any, info: ValidationInfo) -> Any:
+    return builtin("growth", _chosen(info, "submodel").growth)() if given is None else given
+
+
+def _own_coordination(given: Any, info: ValidationInfo) -> Any:
+    if given is not None:
+        return given
+    name = _chosen(info, "submodel").coordination
+    if name is None:
+        raise PydanticKnownError("missing")
+    return builtin("coordination", name)()
+
+
+def _own_aggregation(given: Any, info: ValidationInfo) -> Any:
+    """As the policy does it, else as the sub-model."""
+    if given is not None:
+        return given
+    submodel = _chosen(info, "submodel")
+    name = _chosen(info, "coordination").aggregation or submodel.aggregation
+    exponent = submodel.staleness_exponent
+    staleness = Constant() if exponent is None else Poly(exponent=exponent)
+    return builtin("aggregation", name)(weights=submodel.client_weights, staleness=staleness)
+
+
+def _left_out() -> Any:
+    """A default that the choices above make: see the validator of its field."""
+    return Field(default_factory=lambda: None, validate_default=True)
+
+
 class Scenario(Section):
-    """One experiment as written."""
+    """One experiment as written, with what it leaves out as its choices have it."""
 
     name: SafeName
     seed: Annotated[Annotated[Seed, Tag("one")] | Annotated[Seeds, Tag("two")], Discriminator(_seed_tag)] = 1
@@ -51,8 +94,13 @@ class Scenario(Section):
     server: ServerLinks = ServerLinks()
     submodel: Annotated[SubmodelStrategy, in_room("submodels", "submodel")] = Full()
     selection: Annotated[SelectionRule, in_room("selection", "selection")] = Uniform()
-    coordination: Annotated[CoordinationPolicy, in_room("coordination", "coordination")]
-    aggregation: Annotated[Aggregator, in_room("aggregation", "aggregation")] | None = None
+    growth: Annotated[GrowthRule, in_room("growth", "growth"), BeforeValidator(_own_growth)] = _left_out()
+    coordination: Annotated[
+        CoordinationPolicy, in_room("coordination", "coordination"), BeforeValidator(_own_coordination)
+    ] = _left_out()
+    aggregation: Annotated[
+        Aggregator, in_room("aggregation", "aggregation"), BeforeValidator(_own_aggregation)
+    ] = _left_out()
     training: Training = Training()
     cost: CostOptions = CostOptions()
     evaluate: Evaluate = Evaluate()
@@ -66,23 +114,15 @@ class Scenario(Section):
         return self.seed if isinstance(self.seed, Seeds) else Seeds(learning=self.seed, timing=self.seed)
 
     @property
-    def aggregator(self) -> Aggregator:
-        """How updates are merged: as the scenario says, else as the policy does, else as the sub-model."""
-        if self.aggregation is not None:
-            return self.aggregation
-        name = self.coordination.aggregation or self.submodel.aggregation
-        made: Aggregator = builtin("aggregation", name)(weights=self.submodel.client_weights)
-        return made
-
-    @property
     def choices(self) -> Choices:
         """What is to work together."""
         return Choices(
             self.submodel,
             self.selection,
             self.coordination,
-            self.aggregator,
+            self.aggregation,
             tuple((group.device_type, group.count) for group in self.fleet),
+            self.growth,
         )
 
     def to_yaml(self) -> str:
@@ -184,6 +224,13 @@ def _across(scenario: Scenario) -> list[Problem]:
     """Problems that no single key shows."""
     choices = scenario.choices
     problems = composition.problems(choices)
+    growth = scenario.growth
+    if growth.needs_accuracy and growth.split == "validation" and not scenario.dataset.validation:
+        message = (
+            f'is 0, and growth "{name_of(growth)}" looks at the accuracy on a validation split; hold samples '
+            "out for it, as in validation: 0.1, or choose another growth"
+        )
+        problems.append(Problem(message, "dataset.validation"))
     if choices.devices > MAXIMUM_DEVICES:
         message = f"has {choices.devices} devices; at most {MAXIMUM_DEVICES} are simulated"
         problems.insert(0, Problem(message, "fleet"))

@@ -90,6 +90,8 @@ def _entangled(scenario: Scenario) -> Iterator[Problem]:
     remedy = "--sensitivity re-times visits one by one; use retime --set for single changes"
     if scenario.server.uplink is not None or scenario.server.downlink is not None:
         yield Problem(f"is shared by visits: {remedy}", "server")
+    if scenario.growth.grows:
+        yield Problem(f"gives later visits other sub-models: {remedy}", "growth")
     for number, group in enumerate(scenario.fleet):
         for key in ("cell", "load", "throttling"):
             if getattr(group, key) is not None:

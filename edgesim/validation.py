@@ -23,6 +23,7 @@ ROOMS = {
     "models": "model",
     "datasets": "dataset",
     "submodels": "submodel",
+    "growth": "growth",
     "selection": "selection",
     "coordination": "coordination",
     "aggregation": "aggregation",

@@ -20,6 +20,7 @@ from edgesim.datasets._dataset import Dataset
 from edgesim.datasets._partition import Dirichlet, Iid, Partition
 from edgesim.datasets.digits import Digits
 from edgesim.errors import InputError
+from edgesim.growth._growth import GrowthRule
 from edgesim.models._model import Model
 from edgesim.models.mlp import Mlp
 from edgesim.registry import component, in_room
@@ -32,6 +33,7 @@ BASES: dict[str, Any] = {
     "models": Model,
     "datasets": Dataset,
     "submodels": SubmodelStrategy,
+    "growth": GrowthRule,
     "selection": SelectionRule,
     "coordination": CoordinationPolicy,
     "aggregation": Aggregator,
@@ -303,7 +305,7 @@ def test_a_list_of_choices_that_is_no_room_takes_no_users_component() -> None:
 def example(room: str, name: str) -> Any:
     """The component with every required parameter."""
     needed = {"clients_per_round": 3, "deadline": "30 s", "path": "my.csv"}
-    needed |= {"concurrency": 3, "buffer": 3, "candidates": 3}
+    needed |= {"concurrency": 3, "buffer": 3, "candidates": 3, "at": ["30 s"], "per_round": 0.1}
     cls = registry.builtin(room, name)
     given = {key: value for key, value in needed.items() if key in {field.name for field in fields(cls)}}
     return adapter(room).validate_json(json.dumps({"name": name, **given}))

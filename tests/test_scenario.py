@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgesim import registry, shipped, yaml_source
+from edgesim.aggregation.covered import Covered
 from edgesim.coordination.deadline import Deadline
 from edgesim.coordination.synchronous import Synchronous
 from edgesim.datasets._partition import Dirichlet, Iid
 from edgesim.errors import InputError, Problem
+from edgesim.growth.none import NoGrowth
 from edgesim.models.fedavg_cnn import FedAvgCnn
 from edgesim.models.mlp import Mlp
 from edgesim.scenario import resolve, resolve_all
@@ -47,7 +49,6 @@ def test_every_field_of_the_design_is_accepted() -> None:
     assert found.coordination == Deadline(
         clients_per_round=10, over_selection=1.5, deadline=120.0, minimum_fraction=0.5
     )
-    assert found.aggregation is not None
     assert found.aggregation.weights == "equal"
     assert found.training.schedule.factor(2) == pytest.approx(0.99**2)
     assert (found.training.weight_decay, found.training.clip_norm) == (1e-4, 5)
@@ -72,7 +73,8 @@ def test_what_is_left_out_has_its_default() -> None:
     assert found.dataset.partition == Iid()
     assert found.submodel == Full()
     assert registry.name_of(found.selection) == "uniform"
-    assert found.aggregation is None
+    assert found.aggregation == Covered()
+    assert found.growth == NoGrowth()
     assert found.evaluate.every == Every(rounds=1)
     assert found.fleet[0].network is None
     assert (found.training.epochs, found.training.steps) == (None, None)
@@ -188,6 +190,11 @@ def test_evaluation_is_by_rounds_or_by_time(text: str, every: Every) -> None:
             "synchronous",
             "synchronus",
             'x.yaml:6: coordination: no coordination "synchronus"; did you mean "synchronous"?',
+        ),
+        (
+            "coordination:\n  name: synchronous\n  clients_per_round: 2\n",
+            "",
+            "x.yaml:1: coordination: is missing, and it is required",
         ),
         ("{rounds: 3}", "{}", "x.yaml:9: stop: needs at least one of rounds, time, dispatches, target"),
         (

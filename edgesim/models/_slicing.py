@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -155,14 +155,30 @@ def _scale(network: nn.Module, layers: Iterable[str], rate: float) -> None:
             network.get_submodule(path).register_forward_hook(_Scaler(rate))
 
 
+def scaled_as_trained(network: nn.Module) -> nn.Module:
+    """A copy of a small network that is scaled in evaluation too: the function that its device has trained.
+
+    In evaluation the whole network needs no scaling, but a small one by itself is made for it.
+    """
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        for key, hook in module._forward_hooks.items():
+            if isinstance(hook, _Scaler):
+                module._forward_hooks[key] = replace(hook, always=True)
+    return copied
+
+
 @dataclass(frozen=True)
 class _Scaler:
-    """A forward hook: divides a layer's outputs in training and leaves them as they are in evaluation."""
+    """A forward hook: divides a layer's outputs in training; in evaluation too only where it is told so."""
 
     scale: float
+    always: bool = False
 
     def __call__(self, module: nn.Module, _inputs: object, output: Any) -> Any:
-        return tree_map(lambda tensor: tensor / self.scale, output) if module.training else output
+        return (
+            tree_map(lambda tensor: tensor / self.scale, output) if module.training or self.always else output
+        )
 
 
 def _adjust(module: nn.Module, rate: float) -> None:

@@ -16,6 +16,7 @@ REASONS = {
     "target": "target reached",
     "drained": "nothing left to wait for",
     "credits": "no tier has rounds left",
+    "growth": "grown to the end, and at a plateau",
 }
 
 

@@ -24,6 +24,9 @@ OUTCOMES = (
 )
 """What can become of a dispatch."""
 
+GROWTHS = ("grown", "too_large")
+"""What can become of a capacity that is to grow."""
+
 _PHASES = ["download_s", "compute_s", "upload_s"]
 
 
@@ -76,6 +79,7 @@ def summarise(tables: Mapping[str, pd.DataFrame], context: Context) -> dict[str,
         "dispatched": len(dispatches),
         "outcomes": _outcomes(dispatches),
         "participation": participation,
+        **_growth(tables),
         "warnings": [*context.notes, *_warnings(tables, context, participation)],
         "wall_s": dict(context.wall_s),
     }
@@ -143,6 +147,12 @@ def _outcomes(dispatches: pd.DataFrame) -> dict[str, int]:
     return {outcome: int(counted.get(outcome, 0)) for outcome in OUTCOMES}
 
 
+def _growth(tables: Mapping[str, pd.DataFrame]) -> dict[str, int | None]:
+    """How many capacities grew, and how many could not as the device has too little memory."""
+    counted = tables["growth"]["outcome"].value_counts() if "growth" in tables else None
+    return {name: None if counted is None else int(counted.get(name, 0)) for name in GROWTHS}
+
+
 def _participation(visits: pd.DataFrame, devices: int) -> dict[str, Any]:
     """What the devices of one profile did. `visit_s` is the mean over visits that went through all phases."""
     counted = _outcomes(visits)
@@ -164,6 +174,7 @@ def _warnings(
         yield from thin_layers(tables["coverage"])
         for profile, part in participation.items():
             yield from _absent(profile, part)
+        yield from _refused(tables)
     else:
         yield "nothing was aggregated: the model is as it was at the beginning"
     if _arrival(evaluations, context.target)["target_reached"] is False:
@@ -181,6 +192,12 @@ def _did_not_learn(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     trend = loss_trend(tables["dispatches"])
     if trend is not None and not trend.falls:
         yield f"the model did not learn: the training loss was {trend}"
+
+
+def _refused(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    refused = _growth(tables)["too_large"]
+    if refused:
+        yield f"growth: {refused} larger sub-models did not fit in memory; their devices stayed as they were"
 
 
 def _absent(profile: str, part: Mapping[str, Any]) -> Iterator[str]:

@@ -122,11 +122,20 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "busy_s": _NUMBER,
             "peak_bps": _NUMBER,
         },
+        "growth": {
+            "time_s": _NUMBER,
+            "version": _INTEGER,
+            "device": _INTEGER,
+            "capacity_before": _NUMBER,
+            "capacity": _NUMBER,
+            "cause": _TEXT,
+            "outcome": _TEXT,
+        },
     }
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links", "participation", "divergence")
+LATER = ("devices", "links", "participation", "divergence", "growth")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

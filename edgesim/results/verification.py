@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edgesim.results.laws import learning, links, totals, versions, visits
+from edgesim.results.laws import growth, learning, links, totals, versions, visits
 from edgesim.results.laws.evidence import Evidence, Law
 from edgesim.results.run import RunResult
 
@@ -37,6 +37,7 @@ LAWS: Sequence[Law] = (
     links.shared_links_are_never_overloaded,
     links.link_books_are_within_capacity,
     links.bytes_on_the_links_are_bytes_of_visits,
+    growth.capacities_never_shrink,
     learning.the_model_learnt,
 )
 """All laws, in the order in which they are reported."""

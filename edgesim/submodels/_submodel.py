@@ -188,6 +188,9 @@ class SubmodelStrategy:
     Defaults for the scenario's other choices:
         aggregation: how its updates are merged.
         client_weights: how much a client counts there.
+        staleness_exponent: a of the discount (tau + 1)^-a there; null: old updates count as fresh ones do.
+        growth: how its capacity grows.
+        coordination: when devices are sent out and updates merged; null: the scenario has to say.
     """
 
     full_is_fedavg: ClassVar[bool] = True
@@ -201,6 +204,9 @@ class SubmodelStrategy:
     batch_norm: ClassVar[Literal["running", "recalibrated"]] = "recalibrated"
     aggregation: ClassVar[str] = "covered"
     client_weights: ClassVar[Literal["samples", "equal"]] = "samples"
+    staleness_exponent: ClassVar[float | None] = None
+    growth: ClassVar[str] = "none"
+    coordination: ClassVar[str | None] = None
 
     @property
     def rule(self) -> Rule:

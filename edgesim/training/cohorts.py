@@ -102,6 +102,13 @@ class Trained:
     buffers: Tensors
     loss: float
 
+    def lasting(self) -> Trained:
+        """The same in memory of its own."""
+        params, buffers = (
+            {name: tensor.clone() for name, tensor in group.items()} for group in (self.params, self.buffers)
+        )
+        return Trained(params, buffers, self.loss)
+
 
 def unstackable(network: nn.Module) -> str | None:
     """Why clients of a network cannot be stacked in cohorts; null where they can."""

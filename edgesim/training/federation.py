@@ -6,7 +6,7 @@ aggregation is never trained.
 Memory: a version lives as long as a dispatch that started from it is open, and is shared by all of them; a
 tensor that an aggregation left alone is shared by the versions before and after it. So at most
 min(open dispatches, largest staleness) versions are alive beside the present one. Where the policy keeps the
-latest updates there is, besides, one update per device that has ever reported.
+latest updates, or growth looks at them, there is, besides, one update per device that has ever reported.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from edgesim.models._slicing import Slicer, make_slicer
 from edgesim.models._structure import Layers
 from edgesim.rng import Streams
 from edgesim.submodels._rule import PRESENT, Rule
-from edgesim.submodels._submodel import Cut, Mask, Submodel
+from edgesim.submodels._submodel import Cut, Submodel
 from edgesim.training.batches import draw_batches
+from edgesim.training.client_models import ClientModel, ClientModels, masked
 from edgesim.training.cohorts import Job, Trained, Trainer
 from edgesim.training.evaluate import Evaluator
 from edgesim.training.ledger import Assignment, Ledger
@@ -57,6 +58,7 @@ class Federation:
         learning_rate: of a visit that starts from a version.
         weights: parameters and floating-point buffers of the current version.
         rungs: capacities whose sub-models are evaluated too, on the held-out split.
+        clients: the last trained sub-models, for growth that looks at them; null where nobody does.
         wall_s: host seconds spent in training and evaluation.
     """
 
@@ -69,6 +71,7 @@ class Federation:
     learning_rate: Callable[[int], float]
     weights: dict[str, Tensor]
     rungs: Sequence[float] = ()
+    clients: ClientModels | None = None
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
@@ -90,9 +93,13 @@ class Federation:
             self._bases[order.dispatch] = self.weights
         return taken
 
-    @torch.inference_mode()
     def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:
         """Train these dispatches and merge their updates, in this order, into the next version."""
+        self._merge(dispatches, staleness)
+        return self.ledger.aggregate(dispatches, staleness, time_s, self._look)
+
+    @torch.inference_mode()
+    def _merge(self, dispatches: Sequence[int], staleness: Sequence[int]) -> None:
         started = time.perf_counter()
         assignments = [self.ledger.open[dispatch] for dispatch in dispatches]
         updates = self._updates(assignments, staleness)
@@ -105,13 +112,21 @@ class Federation:
         self._forget(dispatches)
         self._metrics, self._version = None, version + 1
         self.wall_s["training"] += time.perf_counter() - started
-        return self.ledger.aggregate(dispatches, staleness, time_s)
+
+    @torch.inference_mode()
+    def _look(self, devices: Sequence[int]) -> tuple[float, Mapping[int, float]]:
+        """Accuracy of the average of the last trained sub-models, and of those of some devices."""
+        assert self.clients is not None
+        started = time.perf_counter()
+        found = self.clients.look(devices, self.weights)
+        self.wall_s["evaluation"] += time.perf_counter() - started
+        return found
 
     def _job(self, assignment: Assignment) -> Job:
         order, submodel = assignment.order, assignment.submodel
         base = self._bases[order.dispatch]
         part, slicer = self._part(submodel), self._slicer(submodel.cut)
-        params = _masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
+        params = masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
         samples = self.shards[order.device]
         batches = draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work)
         drawn = self.streams.generator("rule", order.device, order.visit)
@@ -135,9 +150,27 @@ class Federation:
         """Train, one update after the other; the memory of each is reused for the next."""
         jobs = [self._job(assignment) for assignment in assignments]
         trained = self.trainer.train(jobs)
-        for assignment, age, job, result in zip(assignments, staleness, jobs, trained, strict=True):
+        lasting = self.ledger.keep_latest or self.clients is not None
+        for assignment, age, job, trained_now in zip(assignments, staleness, jobs, trained, strict=True):
+            result = trained_now.lasting() if lasting else trained_now
             self._losses[assignment.order.dispatch] = result.loss
-            yield self._update(assignment, age, job, result)
+            update = self._update(assignment, age, job, result)
+            if self.clients is not None:
+                self.clients.keep(
+                    assignment.order.device, self._client_model(assignment, job, result, update)
+                )
+            yield update
+
+    def _client_model(self, assignment: Assignment, job: Job, result: Trained, update: Update) -> ClientModel:
+        """What a device has after its training, the parts that it only ran included."""
+        return ClientModel(
+            network=job.network,
+            params={**job.frozen, **result.params},
+            buffers=result.buffers,
+            mask=assignment.submodel.mask,
+            places=update.places,
+            weight=update.weight,
+        )
 
     def _update(self, assignment: Assignment, staleness: int, job: Job, result: Trained) -> Update:
         device, submodel = assignment.order.device, assignment.submodel
@@ -184,8 +217,7 @@ class Federation:
         The buffer of FedGMR (algorithms 3.7 (5), `all_latest`). A device has one place in it.
         """
         for assignment, update in zip(assignments, arrived, strict=True):
-            values = {name: value.clone() for name, value in update.values.items()}
-            self._latest[assignment.order.device] = (assignment.order, replace(update, values=values))
+            self._latest[assignment.order.device] = (assignment.order, update)
         for order, update in sorted(self._latest.values(), key=lambda kept: kept[0].dispatch):
             yield replace(update, staleness=version - order.version)
 
@@ -269,16 +301,15 @@ class Federation:
         measured = self.evaluators[""].of(part.network, dtype)(held)
         return {f"{name}_at_{capacity:g}": value for name, value in measured.items()}
 
+    @property
+    def finished(self) -> bool:
+        """Whether growth sees nothing more to gain."""
+        return self.ledger.finished
+
+    def growth(self) -> Mapping[str, Sequence[object]]:
+        """Columns of the table of growth; none where nothing can grow."""
+        return self.ledger.growth()
+
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""
         return self.ledger.coverage()
-
-
-def _masked(params: Tensors, mask: Mask | None) -> Tensors:
-    """What a device gets of these values: zeros where it holds nothing."""
-    if mask is None:
-        return params
-    return {
-        name: p * torch.from_numpy(mask.tensors[name]).to(p.device) if name in mask.tensors else p
-        for name, p in params.items()
-    }

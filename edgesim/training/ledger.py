@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -18,6 +18,7 @@ from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy, expected
 from edgesim.training.accounting import Charging, LocalWork, mixed, workload
 from edgesim.training.coverage import Coverage
+from edgesim.training.growing import Growing, Look
 from edgesim.training.optimizer import Optimizer
 
 
@@ -47,6 +48,8 @@ class Ledger:
         incremental: whether the download of nested sub-models is split into what each adds to the next
             smaller one, for a server that sends each part once (IMS of FedGMR; algorithms 3.7 (2)).
         together: visits that leave together where only their costs are asked for.
+        growing: how capacities grow; null where they do not.
+        has_memory: whether a device has so many bytes for training.
     """
 
     structure: ModelStructure
@@ -60,6 +63,8 @@ class Ledger:
     keep_latest: bool = False
     incremental: bool = False
     together: int = 1
+    growing: Growing | None = None
+    has_memory: Callable[[int, int], bool] = lambda device, needed_bytes: True  # noqa: ARG005
     open: dict[int, Assignment] = field(default_factory=dict)
     _latest: dict[int, Submodel] = field(default_factory=dict)
     _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
@@ -76,7 +81,8 @@ class Ledger:
 
     def fresh(self) -> Ledger:
         """The same books with nothing written in them."""
-        return replace(self, open={}, _latest={}, capacity=self.capacity.copy())
+        growing = None if self.growing is None else self.growing.fresh()
+        return replace(self, open={}, _latest={}, capacity=self.capacity.copy(), growing=growing)
 
     def expected(self, capacity: float) -> Submodel:
         """The sub-model of a capacity where only its cost is asked for; always the same object."""
@@ -204,8 +210,34 @@ class Ledger:
             before = held.bytes
         return replace(charged, parts_down=(*parts, *charged.parts_down[1:]))
 
-    def aggregate(self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float) -> Aggregation:  # noqa: ARG002
-        """Count what an aggregation of these dispatches covers."""
+    def fits(self, device: int, capacity: float) -> bool:
+        """Whether a sub-model of this capacity fits in the device's memory."""
+        charged = self.workload_of(self.expected(capacity), int(self.samples[device]))
+        return self.has_memory(device, charged.memory_bytes)
+
+    def give(self, device: int, capacity: float) -> None:
+        """Change the capacity of a device; a visit that is under way keeps the sub-model that it has."""
+        self.capacity[device] = capacity
+        self._known.pop(device, None)
+
+    def aggregate(
+        self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float, look: Look | None = None
+    ) -> Aggregation:
+        """Count what an aggregation of these dispatches covers, and let capacities grow.
+
+        Args:
+            dispatches: which.
+            staleness: of each.
+            time_s: virtual time.
+            look: for the accuracies of sub-models; null where nothing is trained.
+        """
+        version = self.open[dispatches[0]].order.version + staleness[0] + 1
+        made = self._count(dispatches)
+        if self.growing is not None:
+            self.growing.after(version, time_s, self, look)
+        return made
+
+    def _count(self, dispatches: Sequence[int]) -> Aggregation:
         taken = [self.open.pop(dispatch) for dispatch in dispatches]
         density = kept = 0.0
         for order, submodel, charged in taken:
@@ -247,6 +279,15 @@ class Ledger:
     def evaluate(self) -> dict[str, float]:
         """Nothing was trained."""
         return {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether growth sees nothing more to gain."""
+        return self.growing is not None and self.growing.finished
+
+    def growth(self) -> Mapping[str, Sequence[object]]:
+        """Columns of the table of growth; none where nothing can grow."""
+        return {} if self.growing is None else self.growing.table()
 
     def coverage(self) -> Mapping[str, Sequence[object]]:
         """Columns of the coverage table."""

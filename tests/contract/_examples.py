@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 
@@ -19,5 +19,7 @@ def example(cls: type[Any]) -> Any:
 
 def _value(hint: Any) -> Any:
     kind, *marks = get_args(hint)
+    if get_origin(kind) is tuple:
+        return [_value(get_args(kind)[0])]
     quantities = [mark for mark in marks if isinstance(mark, Quantity)]
     return f"3 {quantities[0].base}" if quantities else kind(3)

@@ -110,6 +110,15 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "busy_s": [5.0, 2.0],
         "peak_bps": [1600.0, 800.0],
     },
+    "growth": {
+        "time_s": [5.0, 5.0, 10.0],
+        "version": [1, 1, 2],
+        "device": [2, 3, 2],
+        "capacity_before": [0.5, 0.5, 0.75],
+        "capacity": [0.75, 0.75, 1.0],
+        "cause": ["client", "floor", "schedule"],
+        "outcome": ["grown", "too_large", "grown"],
+    },
 }
 
 SCENARIO = """\

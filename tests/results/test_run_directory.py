@@ -59,6 +59,7 @@ def test_a_finished_run_has_the_files_of_the_design(tmp_path: Path) -> None:
         "dispatches.parquet",
         "divergence.parquet",
         "evaluations.parquet",
+        "growth.parquet",
         "links.parquet",
         "manifest.json",
         "model.safetensors",

@@ -77,9 +77,12 @@ def test_the_golden_run_in_brief() -> None:
                 "visit_s": None,
             },
         },
+        "grown": 2,
+        "too_large": 1,
         "warnings": [
             "slow: no update of its visits (1) was aggregated",
             "tiny: every visit (1) ran out of memory; give it a smaller sub-model",
+            "growth: 1 larger sub-models did not fit in memory; their devices stayed as they were",
         ],
         "wall_s": {"total": 1.5},
     }

@@ -184,6 +184,26 @@ CASES: list[tuple[str, Changes, str]] = [
         "cell 0 uplink is not in the table of links",
     ),
     (
+        "capacities never shrink",
+        of("growth", "capacity", _2=0.75),
+        "device 2 at 10 s: from 0.75 to 0.75",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "capacity_before", _2=0.5),
+        "device 2 at 10 s: from 0.5, and it had 0.75",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "version", _1=2),
+        "device 3 at 5 s: version 2 was not made then",
+    ),
+    (
+        "capacities never shrink",
+        of("growth", "outcome", _1="shrunk"),
+        "device 3 at 5 s: is shrunk",
+    ),
+    (
         "the model learnt",
         dispatches("train_loss", _3=1.9),
         "the training loss was 1.9 in the first aggregation and 1.9 in the last",
@@ -194,6 +214,7 @@ ALSO = {
         "visits take out the present version",
         "evaluations are of the present version",
         "staleness is versions missed",
+        "capacities never shrink",
     },
     "versions are made one by one": {"aggregations are of their visits"},
     "staleness is versions missed": {"aggregations are of their visits", "the policy keeps its bounds"},
@@ -348,9 +369,11 @@ def test_a_trained_run_without_a_single_loss_did_not_learn() -> None:
 def test_a_run_from_before_the_later_tables_and_columns_keeps_the_other_laws() -> None:
     tables = {name: found for name, found in all_tables().items() if name not in LATER}
     tables["dispatches"] = frame("dispatches", tables["dispatches"].drop(columns="paused_s"))
-    summary = {key: value for key, value in result().summary.items() if key != "idle_j"}
+    later = ("idle_j", "grown", "too_large")
+    summary = {key: value for key, value in result().summary.items() if key not in later}
     verdicts = verify(replace(result(), tables=tables, summary=summary))
     assert {found.law for found in verdicts if found.state == "skipped"} == {
+        "capacities never shrink",
         "devices did their visits",
         "busy idle and absent are all time",
         "link books are within capacity",

@@ -1,0 +1,1 @@
+"""How capacity grows during a run: one rule per file."""
