@@ -176,9 +176,9 @@ class _Scaler:
     always: bool = False
 
     def __call__(self, module: nn.Module, _inputs: object, output: Any) -> Any:
-        return (
-            tree_map(lambda tensor: tensor / self.scale, output) if module.training or self.always else output
-        )
+        if not (module.training or self.always):
+            return output
+        return tree_map(lambda tensor: tensor / self.scale, output)
 
 
 def _adjust(module: nn.Module, rate: float) -> None:

@@ -61,6 +61,9 @@ class FedGMR(ScalarStrategy):
     costs_need_weights: ClassVar[bool] = True
     nested: ClassVar[bool] = True
     remembers: ClassVar[bool] = True
+    staleness_exponent: ClassVar[float | None] = 0.6
+    growth: ClassVar[str] = "adaptive"
+    coordination: ClassVar[str | None] = "semi_asynchronous"
     number: ClassVar[str] = "density"
 
     density: Fraction | None = None

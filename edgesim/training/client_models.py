@@ -107,8 +107,7 @@ class ClientModels:
     def _accuracy(self, network: nn.Module, tensors: Tensors) -> float:
         if network not in self._evaluators:
             self._evaluators[network] = self.evaluator(scaled_as_trained(network))
-        _, accuracy = self._evaluators[network](tensors)
-        return accuracy
+        return self._evaluators[network](tensors)["accuracy"]
 
 
 def masked(params: Tensors, mask: Mask | None) -> Tensors:

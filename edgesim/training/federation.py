@@ -296,7 +296,7 @@ class Federation:
             return {}
         part, slicer = self._part(submodel), self._slicer(submodel.cut)
         names = (*part.trained, *part.frozen, *part.buffers)
-        held = _masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
+        held = masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
         dtype = next(iter(self.weights.values())).dtype
         measured = self.evaluators[""].of(part.network, dtype)(held)
         return {f"{name}_at_{capacity:g}": value for name, value in measured.items()}
