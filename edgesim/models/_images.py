@@ -26,12 +26,9 @@ def norm_layer(norm: Norm) -> Callable[[int], nn.Module]:
     """What makes the norm of so many channels."""
     from torch import nn
 
-    made: dict[Norm, Any] = {
-        "group": partial(nn.GroupNorm, GROUPS),
-        "static_batch": partial(nn.BatchNorm2d, momentum=None, track_running_stats=False),
-    }
-    layer: Callable[[int], nn.Module] = made[norm]
-    return layer
+    if norm == "group":
+        return partial(nn.GroupNorm, GROUPS)
+    return partial(nn.BatchNorm2d, momentum=None, track_running_stats=False)
 
 
 def fit_stem(

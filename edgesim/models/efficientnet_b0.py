@@ -19,7 +19,7 @@ class EfficientNetB0(Model):
     Below 64 pixels the first convolution has no stride.
 
     Attributes:
-        norm: see `_images.py`.
+        norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
 
     norm: Norm = "group"

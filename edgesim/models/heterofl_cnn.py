@@ -20,7 +20,7 @@ class HeteroFLCnn(Model):
     """Four 3x3 convolutions (64 to 512), each with a norm: 1 556 874 parameters on 1x28x28, 10 classes.
 
     Attributes:
-        norm: see `_images.py`; HeteroFL's is static.
+        norm: `group`, each sample by itself, or HeteroFL's `static_batch`, without running averages.
     """
 
     norm: Norm = "static_batch"

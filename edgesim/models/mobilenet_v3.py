@@ -20,7 +20,7 @@ class MobileNetV3(Model):
 
     Attributes:
         size: eleven blocks or fifteen.
-        norm: see `_images.py`.
+        norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
 
     size: Literal["small", "large"] = "small"

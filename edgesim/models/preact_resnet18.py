@@ -24,7 +24,7 @@ class PreactResNet18(Model):
     """Eight residual blocks (64, 128, 256, 512): 11 172 170 parameters on 3x32x32, 10 classes.
 
     Attributes:
-        norm: see `_images.py`; HeteroFL's is static.
+        norm: `group`, each sample by itself, or HeteroFL's `static_batch`, without running averages.
     """
 
     norm: Norm = "static_batch"

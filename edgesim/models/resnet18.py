@@ -19,7 +19,7 @@ class ResNet18(Model):
     Below 64 pixels the stem is one 3x3 convolution, from there on ImageNet's 7x7 with stride 2 and pooling.
 
     Attributes:
-        norm: see `_images.py`.
+        norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
 
     norm: Norm = "group"

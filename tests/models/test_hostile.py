@@ -85,7 +85,7 @@ class Steep(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide, self.layer = nn.Conv2d(WIDTH, 300, 1), nn.Conv2d(300, WIDTH, 1)
+        self.wide, self.layer = nn.Conv2d(WIDTH, 3000, 1), nn.Conv2d(3000, WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.sin(1e8 * self.layer(self.wide(x)))
