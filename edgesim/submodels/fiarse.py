@@ -5,13 +5,14 @@
     thr    size of the floor(g d)-th largest |W|                `Mask.thresholds`
     m      1 where |w| >= thr, worked out anew in each forward pass with the thr of the visit's beginning
 
-The network runs with m w. A weight that shrinks below thr is switched off, and no weight is switched on. The
-mask counts as smooth where it is on, d m / d |w| = 2 thr / (|w| + thr)^2, so that there
+The network runs with m w. A weight that shrinks below thr is switched off and gets no gradient; one that was
+not held stays off. Where it is on, the mask counts as smooth, d m / d |w| = 2 thr / (|w| + thr)^2, and
 
     d loss / d w = d loss / d (m w) * (1 + 2 thr |w| / (|w| + thr)^2)
 
-and 0 elsewhere. Of equal sizes at the threshold the first in forward order are held: exactly floor(g d) are,
-and what a visit costs is known before the weights are.
+there, and 0 elsewhere. Of equal sizes at the threshold the first in forward order are held: exactly
+floor(g d) are, so that what a visit costs is known before the weights are (how they spread over the layers is
+not, which matters to `cost.sparse_speedup` alone).
 """
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ def _active(weight: Tensor, held: Tensor, threshold: Tensor) -> Tensor:
 
     fixed = weight.detach()
     size = fixed.abs()
-    share = torch.where(
-        size > 0, size / (size + threshold), 0.0
-    )  # 0/0 at a weight of 0 with a threshold of 0
+    # A weight of 0 at a threshold of 0 would give 0/0; its factor is 1.
+    share = torch.where(size > 0, size / (size + threshold), 0.0)
     factor = 1 + 2 * share * (1 - share)
     return held * (size >= threshold) * (fixed + factor * (weight - fixed))
 
