@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +69,21 @@ def test_values_and_a_seed_are_sent() -> None:
     assert [part.bytes for part in charged.parts_down] == [4 * kept, 8]
     assert charged.bytes_up == 4 * kept
     assert charged.train_flops == ledger.workload_of(drawn(RandomMask(), 1.0), 9).train_flops
+
+
+def test_a_multicast_shares_nothing_of_two_masks() -> None:
+    ledger = federation(RandomMask(), [0.25] * 4).ledger
+    one, other = (ledger.workload_of(drawn(RandomMask(), 0.25, device), 9).parts_down for device in (0, 1))
+    assert not {part.key for part in one} & {part.key for part in other}
+
+
+def test_the_mask_of_a_visit_that_is_over_is_not_kept() -> None:
+    learner = federation(RandomMask(), [0.25] * 4)
+    learner.assign([order(0, device=1)])
+    mask = weakref.ref(learner.ledger.open[0].submodel.mask)
+    learner.release([0])
+    gc.collect()
+    assert mask() is None
 
 
 def test_where_only_costs_are_asked_for_the_size_is_the_expected_one() -> None:
