@@ -148,6 +148,30 @@ class CostModel:
         return Jitter(self.fleet, self.streams)
 
     @cached_property
+    def _columns(self) -> tuple[Floats, ...]:
+        """The columns of the fleet that `_demands` reads."""
+        fleet = self.fleet
+        return (
+            fleet.rate_flops,
+            fleet.step_overhead_s,
+            fleet.downlink_bps,
+            fleet.uplink_bps,
+            fleet.latency_s,
+            fleet.memory_bytes,
+            fleet.idle_w,
+            fleet.active_w,
+            fleet.radio_down_w,
+            fleet.radio_up_w,
+            fleet.radio_down_j_per_bit,
+            fleet.radio_up_j_per_bit,
+        )
+
+    @cached_property
+    def _rows(self) -> Floats:
+        """The same, device by device, [n, columns]; only made where visits begin one at a time."""
+        return np.stack(self._columns, axis=1)
+
+    @cached_property
     def rates(self) -> Rates | None:
         """The rates of the devices' own links over time; null where all of them are constant."""
         return Rates(self.fleet, self.streams) if self.fleet.traces else None
@@ -162,13 +186,16 @@ class CostModel:
         """
         down, compute, up = self._jitter.of_all(devices, visits)
         work, factor = _Work.of(workloads), compute * self._slowdown(devices, visits)
-        return self._demands(work, devices, visits, down, factor, up)
+        figures = [column[devices] for column in self._columns]
+        return _demands(work, figures, devices, visits, down, factor, up)
 
     def demand(self, workload: Workload, device: int, visit: int) -> Demands:
         """What a single visit asks, as numbers: the same to the last bit, without the price of arrays."""
         down, compute, up = self._jitter.of(device, visit)
+        if not (down and up):  # a rate of 0 makes seconds infinite, but only in NumPy's arithmetic
+            return self.demands([workload], np.array([device]), np.array([visit])).row(0)
         factor = compute * self._slowdown_of(device, visit)
-        return self._demands(workload, device, visit, down, factor, up)
+        return _demands(workload, self._rows[device].tolist(), device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
@@ -204,7 +231,8 @@ class CostModel:
     def expected(self, workload: Workload, devices: Devices) -> Phases:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
         first, none = np.zeros(len(devices), dtype=np.int64), NO_JITTER
-        return self._demands(_Work.of([workload]), devices, first, none, none, none).phases()
+        figures = [column[devices] for column in self._columns]
+        return _demands(_Work.of([workload]), figures, devices, first, none, none, none).phases()
 
     def expected_visits(self, workload: Workload, devices: Devices) -> tuple[Floats, NDArray[np.bool_]]:
         """Expected seconds of a visit and whether its workload fits, [n] each; block by block.
@@ -245,35 +273,6 @@ class CostModel:
                 factor[hit] = straggler.slowdown.quantile(u)
         return factor
 
-    def _demands(
-        self,
-        work: _Work | Workload,
-        devices: Figure,
-        visits: Figure,
-        down: Figure,
-        compute: Figure,
-        up: Figure,
-    ) -> Demands:
-        fleet = self.fleet
-        overhead_s = work.steps * fleet.step_overhead_s[devices]
-        rate_s = work.train_flops / fleet.rate_flops[devices]
-        return Demands(
-            devices=devices,
-            visits=visits,
-            latency_s=fleet.latency_s[devices],
-            bits_down=work.bytes_down * 8,
-            down_bps=fleet.downlink_bps[devices] * down,
-            nominal_s=(overhead_s + rate_s) * compute,
-            bits_up=work.bytes_up * 8,
-            up_bps=fleet.uplink_bps[devices] * up,
-            fits=work.memory_bytes <= fleet.memory_bytes[devices],
-            down_w=fleet.idle_w[devices] + fleet.radio_down_w[devices],
-            down_j_per_bit=fleet.radio_down_j_per_bit[devices],
-            compute_w=fleet.active_w[devices],
-            up_w=fleet.idle_w[devices] + fleet.radio_up_w[devices],
-            up_j_per_bit=fleet.radio_up_j_per_bit[devices],
-        )
-
 
 class _Work(NamedTuple):
     """What of workloads is charged, as columns [n]; the same names as on a single one."""
@@ -289,3 +288,33 @@ class _Work(NamedTuple):
         """Of several, a column each."""
         rows = [(w.steps, w.train_flops, w.bytes_down, w.bytes_up, w.memory_bytes) for w in works]
         return cls(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)
+
+
+def _demands(
+    work: _Work | Workload,
+    figures: Sequence[Figure],
+    devices: Figure,
+    visits: Figure,
+    down: Figure,
+    compute: Figure,
+    up: Figure,
+) -> Demands:
+    """What visits ask of devices of these figures (`CostModel._columns`), given their random factors."""
+    rate_flops, overhead_s, down_bps, up_bps, latency_s, memory_bytes, idle_w, active_w, *radio = figures
+    down_w, up_w, down_j_per_bit, up_j_per_bit = radio
+    return Demands(
+        devices,
+        visits,
+        latency_s,
+        work.bytes_down * 8,
+        down_bps * down,
+        (work.steps * overhead_s + work.train_flops / rate_flops) * compute,
+        work.bytes_up * 8,
+        up_bps * up,
+        work.memory_bytes <= memory_bytes,
+        idle_w + down_w,
+        down_j_per_bit,
+        active_w,
+        idle_w + up_w,
+        up_j_per_bit,
+    )

@@ -202,11 +202,8 @@ class Simulation:
         if self._sharing and (self._routes.multicast_link is not None or self._crosses(device)):
             self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
             return
-        download_s, compute_s, upload_s, fits, *joules = map(float, demand.phases())
-        down_j, compute_j, up_j = joules
-        visit = DirectVisit(
-            order, (download_s, compute_s, upload_s), (down_j, compute_j, up_j), bool(fits), basis
-        )
+        down_s, compute_s, up_s, fits, down_j, compute_j, up_j = map(float, demand.phases())
+        visit = DirectVisit(order, (down_s, compute_s, up_s), (down_j, compute_j, up_j), bool(fits), basis)
         self._begin(visit, self._leaves_s(device), False)
 
     def _begin_staged(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
