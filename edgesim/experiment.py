@@ -86,19 +86,15 @@ def execute(
 
 
 class Accounting(Learner, Protocol):
-    """A learner that can say in the end what was trained how often."""
+    """A learner that can say in the end what it did."""
 
     @property
     def finished(self) -> bool:
         """Whether it sees nothing more to gain, so that the run may end."""
         ...
 
-    def coverage(self) -> Mapping[str, Sequence[Any]]:
-        """Columns of the coverage table."""
-        ...
-
-    def growth(self) -> Mapping[str, Sequence[Any]]:
-        """Columns of the table of growth; none where nothing can grow."""
+    def tables(self) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """Columns of the tables of what was trained, by table."""
         ...
 
 
@@ -138,7 +134,6 @@ def fold(
         reason = simulation.run()
         tables = server.finish()
     wall_s = dict(learner.wall_s) if isinstance(learner, Federation) else {}
-    grown = {"growth": learner.growth()} if scenario.growth.grows else {}
     wall_s["total"] = time.perf_counter() - started
     return Outcome(
         reason=reason,
@@ -146,10 +141,8 @@ def fold(
             "dispatches": tables.dispatches,
             "aggregations": tables.aggregations,
             "evaluations": tables.evaluations,
-            "coverage": learner.coverage(),
-            **({"divergence": learner.divergence()} if isinstance(learner, Federation) else {}),
             **_links(world.topology, simulation.links.books),
-            **grown,
+            **learner.tables(),
         },
         weights=_arrays(learner) if isinstance(learner, Federation) else None,
         wall_s=wall_s,

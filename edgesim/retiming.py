@@ -276,10 +276,8 @@ class _Recorded:
         """Never before the run did."""
         return False
 
-    def growth(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the table of growth."""
-        return self.ledger.growth()
-
-    def coverage(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the coverage table."""
-        return self.ledger.coverage()
+    def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
+        """Columns of the ledger's tables; updates diverge as they did."""
+        recorded = self.result.tables.get("divergence")
+        known = {} if recorded is None else {"divergence": recorded.to_dict("list")}
+        return {**self.ledger.tables(), **known}

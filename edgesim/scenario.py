@@ -228,7 +228,8 @@ def _across(scenario: Scenario) -> list[Problem]:
     if growth.needs_accuracy and growth.split == "validation" and not scenario.dataset.validation:
         message = (
             f'is 0, and growth "{name_of(growth)}" looks at the accuracy on a validation split; hold samples '
-            "out for it, as in validation: 0.1, or choose another growth"
+            "out for it, as in validation: 0.1 (in every variant, so that all train on the same samples), or "
+            "choose another growth"
         )
         problems.append(Problem(message, "dataset.validation"))
     if choices.devices > MAXIMUM_DEVICES:

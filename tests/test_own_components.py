@@ -48,6 +48,13 @@ def test_a_method_of_ones_own_decides_what_is_trained():
     assert list(times.values()) == [24, 24, 48]  # 8 devices by 6 visits: the hidden layers in turn
 
 
+def test_a_growth_rule_of_ones_own_decides_who_grows():
+    table = execute(prepared("one-at-a-time", "growth.every=2"), timing_only=True).tables["growth"]
+    assert table["version"] == list(range(2, 21, 2))
+    assert table["device"] == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1]
+    assert table["capacity"] == [0.5] * 8 + [1.0] * 2
+
+
 def test_a_selector_of_ones_own_decides_who_is_sent_out():
     devices, _ = dispatches("round-robin", "coordination.clients_per_round=3", "stop.rounds=8")
     assert devices.tolist() == [turn % 8 for turn in range(24)]

@@ -285,10 +285,6 @@ class Federation:
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
 
-    def divergence(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the divergence table: by layer, how far every tenth aggregation's updates differ."""
-        return self._divergence
-
     def _of_submodel(self, capacity: float) -> dict[str, float]:
         """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
         submodel = self.ledger.shown(capacity, self._version, self.weights)
@@ -306,10 +302,6 @@ class Federation:
         """Whether growth sees nothing more to gain."""
         return self.ledger.finished
 
-    def growth(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the table of growth; none where nothing can grow."""
-        return self.ledger.growth()
-
-    def coverage(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the coverage table."""
-        return self.ledger.coverage()
+    def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
+        """Columns of the ledger's tables, and how far the updates of every tenth aggregation diverge."""
+        return {**self.ledger.tables(), "divergence": self._divergence}

@@ -285,10 +285,7 @@ class Ledger:
         """Whether growth sees nothing more to gain."""
         return self.growing is not None and self.growing.finished
 
-    def growth(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the table of growth; none where nothing can grow."""
-        return {} if self.growing is None else self.growing.table()
-
-    def coverage(self) -> Mapping[str, Sequence[object]]:
-        """Columns of the coverage table."""
-        return self._coverage.table()
+    def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
+        """Columns of the table of coverage, and of that of growth where anything can grow."""
+        grown = {} if self.growing is None else {"growth": self.growing.table()}
+        return {"coverage": self._coverage.table(), **grown}

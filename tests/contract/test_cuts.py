@@ -228,15 +228,17 @@ def cost_ledger(structure: ModelStructure) -> Ledger:
 def submodels(structure: ModelStructure) -> list[Submodel]:
     layers = len(structure.layers)
     depths = sorted({0, layers // 2, layers - 1})
-    cuts = [Submodel(kind, 0.5, 0, cut=make(structure.units, 0.5)) for kind, make in CUTS.items()]
-    return [*cuts, *(Submodel(f"first {first}", layers - first, first) for first in depths)]
+    every = structure.all_layers
+    cuts = [Submodel(kind, 0.5, every, cut=make(structure.units, 0.5)) for kind, make in CUTS.items()]
+    some = (structure.layers_from(first) for first in depths)
+    return [*cuts, *(Submodel(f"{len(trained)} last", len(trained), trained) for trained in some)]
 
 
 def test_a_submodel_costs_what_pytorch_counts(name: str, structure: ModelStructure) -> None:
     ledger = cost_ledger(structure)
     for submodel in submodels(structure):
         held_structure, charged = ledger.structure_of(submodel), ledger.workload_of(submodel, 2)
-        part = make_part(structure, held_structure, submodel, "cpu")
+        part = make_part(held_structure, submodel.layers, submodel.frozen)
         tensors = tensors_of(held_structure.network)
         sent = [*part.trained, *part.statistics(dict(held_structure.network.named_buffers()))]
         assert charged.bytes_up == 4 * sum(tensors[each].numel() for each in sent)

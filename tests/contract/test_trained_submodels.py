@@ -73,7 +73,7 @@ def test_fedpmt_trains_the_layers_of_its_depth_and_no_others(structure: ModelStr
     learner = learner_of(structure, FedPMT(), depths)
     before = dict(learner.weights)
     train(learner)
-    table = learner.coverage()
+    table = learner.tables()["coverage"]
     times = dict(zip(table["tensor"], table["times_trained"], strict=True))
     for index, layer in enumerate(structure.layers):
         trained = sum(index >= len(structure.layers) - depth for depth in depths)

@@ -240,7 +240,8 @@ def test_a_device_whose_density_grows_between_refreshes_is_sent_a_mask_from_the_
 
 
 def test_timing_only_gives_the_visits_of_a_trained_run_to_the_last_digit(tmp_path: Path) -> None:
-    text = BASE + "submodel: {name: fedgmr, density: 0.2, refresh: 2}\ntraining: {steps: 1, batch_size: 8}\n"
+    text = BASE + "submodel: {name: fedgmr, density: 0.2, refresh: 2}\ngrowth: none\n"
+    text += "training: {steps: 1, batch_size: 8}\n"
     small = text.replace("fedavg_cnn", "{name: mlp, hidden: [30]}")
     full, timing = (ran(tmp_path, small, timing_only=only).tables["dispatches"] for only in (False, True))
     assert all(same(column, timing[name]) for name, column in full.items() if name != "train_loss")

@@ -210,7 +210,7 @@ def test_coverage_counts_what_is_merged_again() -> None:
         assert (first.covered_fraction, second.covered_fraction) == (1, 1)
         assert (first.updates, second.updates) == (1, 1)
         assert second.mean_density < 0.2  # of the arrival alone
-        assert each.coverage()["times_trained"][:2] == [1, 1]
+        assert each.tables()["coverage"]["times_trained"][:2] == [1, 1]
 
 
 def test_fresh_books_keep_nothing() -> None:

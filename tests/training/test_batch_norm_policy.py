@@ -174,6 +174,8 @@ def test_the_evaluations_table_has_a_column_for_each_sub_model_that_is_smaller(f
 
 def test_a_sparse_discount_on_masks_by_weight_needs_training(folder: Path) -> None:
     parts = parts_of(folder, "{name: fiarse, density: 0.5}\ncost: {sparse_speedup: 0.5}")
-    with pytest.raises(InputError, match=r"cost.sparse_speedup: depends on the weights with .fiarse."):
+    with pytest.raises(
+        InputError, match=r"cost.sparse_speedup: makes seconds depend on the weights, as .fiarse."
+    ):
         execute(parts, timing_only=True)
     assert [problem.path for problem in time_dependence(parts.scenario)] == ["cost.sparse_speedup"]

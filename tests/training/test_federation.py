@@ -191,7 +191,7 @@ def test_training_improves_the_model() -> None:
 def test_coverage_counts_visits_and_devices_per_tensor() -> None:
     learner = federation(FedPMT(), [1.0, 3.0, 2.0, 3.0])
     weights_after(learner, rounds=2, devices=[0, 1])
-    table = learner.coverage()
+    table = learner.tables()["coverage"]
     rows = dict(zip(table["tensor"], zip(table["times_trained"], table["devices"], strict=True), strict=True))
     assert rows["1.weight"] == rows["3.bias"] == (2, 1)  # the first two layers: device 1 alone, twice
     assert rows["5.weight"] == rows["5.bias"] == (4, 2)
