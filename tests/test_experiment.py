@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ from edgesim.aggregation._aggregator import Aggregator
 from edgesim.aggregation._staleness import Poly
 from edgesim.aggregation.covered import Covered
 from edgesim.aggregation.delta import Delta
-from edgesim.aggregation.fill import Fill
-from edgesim.coordination.synchronous import Synchronous
+from edgesim.aggregation.mix import Mix
 from edgesim.document import open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, execute, federation
@@ -185,28 +183,29 @@ def test_a_layer_that_no_device_trains_is_noted(tmp_path: Path) -> None:
     assert parts.notes == ("no device trains fc1: these layers keep their initial values",)
 
 
+ONE_BY_ONE = "coordination={name: asynchronous, concurrency: 2}"
+ALL_LATEST = "coordination={name: semi_asynchronous, reference: fastest}"
+
+
 @pytest.mark.parametrize(
-    ("policys", "override", "expected"),
+    ("overrides", "expected"),
     [
-        (None, "submodel=full", Covered(weights="samples")),
-        (None, "submodel=heterofl", Covered(weights="equal")),
-        ("delta", "submodel=heterofl", Delta(weights="equal")),
-        ("mix", "aggregation={name: fill, staleness: poly}", Fill(staleness=Poly())),
+        (["submodel=full"], Covered(weights="samples")),
+        (["submodel=heterofl"], Covered(weights="equal")),
+        (["submodel=heterofl", ONE_BY_ONE], Mix(weights="equal")),
+        (
+            ["submodel=heterofl", ONE_BY_ONE, "aggregation={name: delta, staleness: poly}"],
+            Delta(staleness=Poly()),
+        ),
+        (["submodel={name: fedgmr, density: 0.5}", ALL_LATEST, "growth=none"], Covered(staleness=Poly())),
     ],
 )
 def test_updates_are_merged_as_the_scenario_says_or_else_the_policy_or_else_the_submodel(
-    tmp_path: Path, policys: str | None, override: str, expected: Aggregator
+    tmp_path: Path, overrides: list[str], expected: Aggregator
 ) -> None:
-    class Policy(Synchronous):
-        aggregation = policys
-        keeps_latest = True
-
-    parts = prepare(written(tmp_path, TWO_DEVICES, override))
-    assert not federation(parts).ledger.keep_latest
-    changed = parts.scenario.model_copy(update={"coordination": Policy(clients_per_round=2)})
-    learner = federation(prepare(replace(written(tmp_path, TWO_DEVICES, override), scenario=changed)))
+    learner = federation(prepare(written(tmp_path, TWO_DEVICES, *overrides)))
     assert learner.aggregator == expected
-    assert learner.ledger.keep_latest
+    assert learner.ledger.keep_latest == (ALL_LATEST in overrides)
 
 
 def test_timing_only_refuses_a_scenario_that_only_an_accuracy_can_stop(tmp_path: Path) -> None:
