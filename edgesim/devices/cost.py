@@ -275,7 +275,7 @@ class CostModel:
 
 
 class _Work(NamedTuple):
-    """What of workloads is charged, as columns [n]; the same names as on a single one."""
+    """What of workloads is charged, as columns [n]; the names are those of a single one."""
 
     steps: Floats
     train_flops: Floats
@@ -291,7 +291,7 @@ class _Work(NamedTuple):
 
 
 def _demands(
-    work: _Work | Workload,
+    work: Figure,
     figures: Sequence[Figure],
     devices: Figure,
     visits: Figure,
@@ -299,7 +299,7 @@ def _demands(
     compute: Figure,
     up: Figure,
 ) -> Demands:
-    """What visits ask of devices of these figures (`CostModel._columns`), given their random factors."""
+    """What `_Work`, or a single `Workload`, asks of devices with these figures (`CostModel._columns`)."""
     rate_flops, overhead_s, down_bps, up_bps, latency_s, memory_bytes, idle_w, active_w, *radio = figures
     down_w, up_w, down_j_per_bit, up_j_per_bit = radio
     return Demands(
