@@ -22,6 +22,7 @@ from edgesim.parts import Parts
 from edgesim.rng import Streams
 from edgesim.scenario import Scenario
 from edgesim.server.plan import EvaluationPlan, StopRule, Target
+from edgesim.server.policy import Policy
 from edgesim.server.server import Server
 from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock
@@ -112,7 +113,7 @@ def fold(
     server = Server(
         roster=parts.roster,
         presence=stays,
-        policy=UntilFinished(scenario.coordination, lambda: learner.finished),
+        policy=_policy(scenario, learner),
         selector=scenario.selection,
         learner=learner,
         streams=Streams(scenario.seeds.timing),
@@ -149,6 +150,13 @@ def fold(
         notes=parts.notes,
         present_s=stays.present_s,
     )
+
+
+def _policy(scenario: Scenario, learner: Accounting) -> Policy:
+    """The scenario's, which stops where growth sees nothing more to gain."""
+    if not scenario.growth.grows:
+        return scenario.coordination
+    return UntilFinished(scenario.coordination, lambda: learner.finished)
 
 
 def _links(topology: Topology, books: LinkBooks) -> dict[str, dict[str, list[Any]]]:

@@ -279,5 +279,6 @@ class _Recorded:
     def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
         """Columns of the ledger's tables; updates diverge as they did."""
         recorded = self.result.tables.get("divergence")
-        known = {} if recorded is None else {"divergence": recorded.to_dict("list")}
+        columns = {} if recorded is None else {str(name): list(column) for name, column in recorded.items()}
+        known = {"divergence": columns} if columns else {}
         return {**self.ledger.tables(), **known}

@@ -167,11 +167,6 @@ class CostModel:
         )
 
     @cached_property
-    def _rows(self) -> Floats:
-        """The same, device by device, [n, columns]; only made where visits begin one at a time."""
-        return np.stack(self._columns, axis=1)
-
-    @cached_property
     def rates(self) -> Rates | None:
         """The rates of the devices' own links over time; null where all of them are constant."""
         return Rates(self.fleet, self.streams) if self.fleet.traces else None
@@ -195,7 +190,8 @@ class CostModel:
         if not (down and up):  # a rate of 0 makes seconds infinite, but only in NumPy's arithmetic
             return self.demands([workload], np.array([device]), np.array([visit])).row(0)
         factor = compute * self._slowdown_of(device, visit)
-        return _demands(workload, self._rows[device].tolist(), device, visit, down, factor, up)
+        figures = [column.item(device) for column in self._columns]
+        return _demands(workload, figures, device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
@@ -275,7 +271,7 @@ class CostModel:
 
 
 class _Work(NamedTuple):
-    """What of workloads is charged, as columns [n]; the same names as on a single one."""
+    """What of workloads is charged, as columns [n]; the names are those of a single one."""
 
     steps: Floats
     train_flops: Floats
@@ -291,7 +287,7 @@ class _Work(NamedTuple):
 
 
 def _demands(
-    work: _Work | Workload,
+    work: Figure,
     figures: Sequence[Figure],
     devices: Figure,
     visits: Figure,
@@ -299,7 +295,7 @@ def _demands(
     compute: Figure,
     up: Figure,
 ) -> Demands:
-    """What visits ask of devices of these figures (`CostModel._columns`), given their random factors."""
+    """What `_Work`, or a single `Workload`, asks of devices with these figures (`CostModel._columns`)."""
     rate_flops, overhead_s, down_bps, up_bps, latency_s, memory_bytes, idle_w, active_w, *radio = figures
     down_w, up_w, down_j_per_bit, up_j_per_bit = radio
     return Demands(

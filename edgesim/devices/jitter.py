@@ -19,7 +19,7 @@ NO_JITTER: Floats = np.ones(1)
 
 _BLOCK = 1024  # devices whose factors are worked out together; as costly as some thirty single ones
 _WORTH = 16  # single ones of a block after which it is worked out
-_KEPT = 64  # blocks
+_KEPT = 1024  # blocks, of 24 KiB each
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,9 @@ class Jitter:
         number = (device // _BLOCK, visit)
         block = self._blocks.get(number)
         if block is None:
-            asked = self._asked[number] = self._asked.get(number, 0) + 1
+            asked = self._asked.get(number, 0)
             if asked < _WORTH:
+                self._asked[number] = asked + 1
                 return self._single(device, visit)
             block = self._work_out(number)
         down, compute, up = block[device % _BLOCK].tolist()
@@ -61,6 +62,7 @@ class Jitter:
         devices = np.arange(first, min(first + _BLOCK, len(self.fleet)))
         columns = self.of_all(devices, np.full(len(devices), number[1]))
         block = np.stack([np.broadcast_to(column, devices.shape) for column in columns], axis=1)
+        del self._asked[number]
         if len(self._blocks) == _KEPT:
             del self._blocks[next(iter(self._blocks))]
         self._blocks[number] = block

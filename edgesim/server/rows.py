@@ -156,23 +156,27 @@ class AggregationRows:
     """One row per aggregation."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[float, int, float, Aggregation]] = []
+        self.time_s = array("d")
+        self.version = array("q")
+        self.updates = array("q")
+        self.mean_staleness = array("d")
+        self.mean_density = array("d")
+        self.mean_kept = array("d")
+        self.covered_fraction = array("d")
 
     def append(self, time_s: float, version: int, staleness: Sequence[int], made: Aggregation) -> None:
         """Append one row."""
-        self._rows.append((time_s, version, sum(staleness) / len(staleness), made))
+        self.time_s.append(time_s)
+        self.version.append(version)
+        self.updates.append(made.updates)
+        self.mean_staleness.append(sum(staleness) / len(staleness))
+        self.mean_density.append(made.mean_density)
+        self.mean_kept.append(made.mean_kept)
+        self.covered_fraction.append(made.covered_fraction)
 
     def table(self) -> Table:
         """The table."""
-        return {
-            "time_s": [time_s for time_s, _, _, _ in self._rows],
-            "version": [version for _, version, _, _ in self._rows],
-            "updates": [made.updates for _, _, _, made in self._rows],
-            "mean_staleness": [staleness for _, _, staleness, _ in self._rows],
-            "mean_density": [made.mean_density for _, _, _, made in self._rows],
-            "mean_kept": [made.mean_kept for _, _, _, made in self._rows],
-            "covered_fraction": [made.covered_fraction for _, _, _, made in self._rows],
-        }
+        return {name: column.tolist() for name, column in vars(self).items()}
 
 
 def _nullable(column: array[float]) -> list[float | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import simpy
@@ -76,6 +76,10 @@ class _Cancelled:
 
     order: Order
     report: VisitReport
+
+    def ending(self) -> Ending:
+        """What it says."""
+        return Lost(self.order.dispatch, Outcome.CANCELLED, self.report)
 
     def report_until(self, now_s: float) -> VisitReport:  # noqa: ARG002
         """What it took."""
@@ -203,8 +207,8 @@ class Simulation:
             self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
             return
         down_s, compute_s, up_s, fits, down_j, compute_j, up_j = map(float, demand.phases())
-        visit = DirectVisit(order, (down_s, compute_s, up_s), (down_j, compute_j, up_j), bool(fits), basis)
-        self._begin(visit, self._leaves_s(device), False)
+        seconds, joules = (down_s, compute_s, up_s), (down_j, compute_j, up_j)
+        self._begin(DirectVisit(order, seconds, joules, bool(fits), basis, False), self._leaves_s(device))
 
     def _begin_staged(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
         self._in_flight.update((visit.order.dispatch, visit) for visit in visits)
@@ -219,19 +223,16 @@ class Simulation:
             return math.inf
         return float(self._stays.until_s(np.array([device]), self._clock.now)[0])
 
-    def _begin(self, visit: DirectVisit, cut_s: float, spoilt: bool) -> None:
+    def _begin(self, visit: DirectVisit, cut_s: float) -> None:
         """Put the end of a visit on the heap, or that of the device's stay where this is sooner."""
-        order, at_s, turn = visit.order, visit.end_s, Turn.REPORT
-        if not order.time_s <= at_s < math.inf:
-            self._no_time(order, at_s)
-        end: Ending
-        if cut_s < at_s:
-            at_s, turn = cut_s, Turn.LEAVE
-            end = Lost(order.dispatch, Outcome.DROPPED, visit.report_until(cut_s))
-        else:
-            end = visit.ending(spoilt)
+        order, end_s = visit.order, visit.end_s
+        if not order.time_s <= end_s < math.inf:
+            self._no_time(order, end_s)
         self._in_flight[order.dispatch] = visit
-        self._clock.call_at(at_s, turn, order.dispatch, self._on_end, (visit, end))
+        if cut_s < end_s:
+            self._clock.call_at(cut_s, Turn.LEAVE, order.dispatch, self._on_cut, visit)
+        else:
+            self._clock.call_at(end_s, Turn.REPORT, order.dispatch, self._on_end, visit)
 
     def _by_stages(self, devices: Numbers) -> NDArray[np.bool_]:
         """Which of these devices' visits are carried out stage by stage."""
@@ -269,7 +270,7 @@ class Simulation:
         )
         basis = self._cost.basis
         for order, took_s, took_j, fits, cut, spoilt in rows:
-            self._begin(DirectVisit(order, took_s, took_j, fits, basis(order.device)), cut, spoilt)
+            self._begin(DirectVisit(order, took_s, took_j, fits, basis(order.device), spoilt), cut)
 
     def _no_time(self, order: Order, end_s: float) -> None:
         raise RunFailed(
@@ -282,20 +283,27 @@ class Simulation:
         now_s = self._clock.now
         for dispatch in dispatches:
             visit = self._in_flight[dispatch]
-            end = Lost(dispatch, Outcome.CANCELLED, visit.report_until(now_s))
-            self._in_flight[dispatch] = cancelled = _Cancelled(visit.order, end.report)
-            self._clock.call_at(now_s, Turn.REPORT, dispatch, self._on_end, (cancelled, end))
+            self._in_flight[dispatch] = cancelled = _Cancelled(visit.order, visit.report_until(now_s))
+            self._clock.call_at(now_s, Turn.REPORT, dispatch, self._on_end, cancelled)
             self._worked(visit)
 
     def _on_end(self, event: simpy.Event) -> None:
-        ending: tuple[Visit, Ending] = event.value
-        visit, end = ending
-        dispatch = end.dispatch
-        if self._in_flight.get(dispatch) is visit:  # else it was cancelled in the meantime
-            del self._in_flight[dispatch]
-            if self._wearing:
-                self._worked(visit)
-            self._tell(end)
+        visit = cast("DirectVisit | _Cancelled", event.value)
+        if self._in_flight.get(visit.order.dispatch) is visit:  # else it was cancelled in the meantime
+            self._over(visit, visit.ending())
+
+    def _on_cut(self, event: simpy.Event) -> None:
+        """A device leaves or fails before its visit is at its end."""
+        visit = cast(DirectVisit, event.value)
+        dispatch = visit.order.dispatch
+        if self._in_flight.get(dispatch) is visit:
+            self._over(visit, Lost(dispatch, Outcome.DROPPED, visit.report_until(self._clock.now)))
+
+    def _over(self, visit: Visit, end: Ending) -> None:
+        del self._in_flight[visit.order.dispatch]
+        if self._wearing:
+            self._worked(visit)
+        self._tell(end)
 
     def _staged_ended(self, visit: StagedVisit, end: Ending) -> None:
         del self._in_flight[visit.order.dispatch]
@@ -314,5 +322,5 @@ class Simulation:
             self._charge.spend(device, visit.order.time_s, spent)
 
     def _on_timer(self, event: simpy.Event) -> None:
-        timer: SetTimer = event.value
+        timer = cast(SetTimer, event.value)
         self._tell(Fired(timer.tag, timer.kind))

@@ -32,6 +32,7 @@ class DirectVisit(NamedTuple):
         joules: likewise; nan where unknown.
         fits: whether the device has the memory for it; else the visit ends after the download.
         basis: how its seconds are known.
+        spoilt: whether its update arrives corrupted.
     """
 
     order: Order
@@ -39,6 +40,7 @@ class DirectVisit(NamedTuple):
     joules: tuple[float, float, float]
     fits: bool
     basis: str
+    spoilt: bool
 
     @property
     def end_s(self) -> float:
@@ -46,9 +48,9 @@ class DirectVisit(NamedTuple):
         down_s, compute_s, up_s = self.seconds
         return self.order.time_s + (down_s + compute_s + up_s if self.fits else down_s)
 
-    def ending(self, spoilt: bool) -> Ending:
-        """What it reports then; its update may have been corrupted."""
-        order, (down_s, compute_s, up_s), joules, fits, basis = self
+    def ending(self) -> Ending:
+        """What it reports then."""
+        order, (down_s, compute_s, up_s), joules, fits, basis, spoilt = self
         if not fits:
             report = VisitReport(down_s, None, None, known(joules[0]), basis)
             return Lost(order.dispatch, Outcome.OUT_OF_MEMORY, report)

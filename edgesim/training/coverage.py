@@ -38,13 +38,14 @@ class Coverage:
         self._times = np.zeros(layers, dtype=np.int64)  # updates that trained some of a layer
         self._whole = dict.fromkeys(self._shapes, 0)  # updates that trained all of a tensor
 
-    def count(self, submodel: Submodel, device: int) -> None:
-        """Count one update of this device."""
-        pending = self._pending
-        pending[submodel] = pending.get(submodel, 0) + 1
-        before = self._trained_by.get(device)
-        if before is not submodel.layers:
-            self._trained_by[device] = submodel.layers if before is None else before | submodel.layers
+    def count(self, submodels: Sequence[Submodel], devices: Sequence[int]) -> None:
+        """Count updates, each of a sub-model and from a device."""
+        pending, trained_by = self._pending, self._trained_by
+        for submodel, device in zip(submodels, devices, strict=True):
+            pending[submodel] = pending.get(submodel, 0) + 1
+            layers = submodel.layers
+            if trained_by.setdefault(device, layers) is not layers:
+                trained_by[device] |= layers
         if len(pending) > _AT_ONCE:
             self._write()
 

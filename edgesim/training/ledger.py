@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -70,12 +70,13 @@ class Ledger:
     _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
     _expected: dict[float, Submodel] = field(default_factory=dict)
     _workloads: WeakKeyDictionary[Submodel, dict[int, Workload]] = field(default_factory=WeakKeyDictionary)
-    _covered: dict[frozenset[Submodel], float] = field(default_factory=dict)
+    _covered: dict[Submodel | frozenset[Submodel], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._coverage = Coverage(self.structure)
         self._constant = self.strategy.constant
-        self._known: dict[int, tuple[Submodel, Workload]] = {}
+        self._kinds: NDArray[np.int64] | None = None
+        self._pairs: dict[int, tuple[Submodel, Workload]] = {}
         self._memory: tuple[int, Any] = (-1, None)
         self._masks = WeakValueDictionary[int, Mask]()  # one that nobody else holds is never met again
 
@@ -135,14 +136,28 @@ class Ledger:
 
     def take(self, orders: Sequence[Order], weights: Mapping[str, object]) -> list[Workload]:
         """Fix and remember the sub-model and workload of each order."""
-        taken = []
-        for place, order in enumerate(orders):
-            pair = self._known.get(order.device)
-            if pair is None:
-                pair = self._decide(order, weights, place, len(orders))
-            self.open[order.dispatch] = Assignment(order, *pair)
-            taken.append(pair[1])
-        return taken
+        if self._constant:
+            pairs = [self._pair_of(order.device) for order in orders]
+        else:
+            pairs = [self._decide(order, weights, place, len(orders)) for place, order in enumerate(orders)]
+        for order, (submodel, charged) in zip(orders, pairs, strict=True):
+            self.open[order.dispatch] = Assignment(order, submodel, charged)
+        return [charged for _, charged in pairs]
+
+    def _pair_of(self, device: int) -> tuple[Submodel, Workload]:
+        """What a device is always given; worked out once for all with its capacity and samples."""
+        if self._kinds is None:
+            _, capacity = np.unique(self.capacity, return_inverse=True)
+            _, samples = np.unique(self.samples, return_inverse=True)
+            self._kinds = capacity.astype(np.int64) * (samples.max() + 1) + samples
+        kind = self._kinds.item(device)
+        if kind not in self._pairs:
+            submodel = self.expected(float(self.capacity[device]))
+            charged = self.workload_of(submodel, int(self.samples[device]))
+            if self.incremental and self.strategy.nested:
+                charged = self._in_increments(charged, device, self.expected)
+            self._pairs[kind] = submodel, charged
+        return self._pairs[kind]
 
     def _decide(
         self, order: Order, weights: Mapping[str, object], place: int, together: int
@@ -159,18 +174,17 @@ class Ledger:
             self.streams,
             self._remembered(order.version, weights),
         )
-        submodel = self.expected(capacity) if self._constant else self._assigned(weights, context)
+        submodel = self.strategy.assign(weights, self.structure, context)
         charged = self.workload_of(submodel, int(self.samples[device]))
         if submodel.mask is not None:
             charged = self._described(device, submodel.mask, charged)
         if self.incremental and self.strategy.nested:
-            charged = self._in_increments(weights, context, charged)
-        if self._constant:
-            self._known[device] = (submodel, charged)
+            charged = self._in_increments(
+                charged,
+                device,
+                lambda rung: self.strategy.assign(weights, self.structure, replace(context, capacity=rung)),
+            )
         return submodel, charged
-
-    def _assigned(self, weights: Mapping[str, object], context: Context) -> Submodel:
-        return self.strategy.assign(weights, self.structure, context)
 
     def _remembered(self, version: int, weights: Mapping[str, object]) -> Any:
         """What the strategy remembers for a version."""
@@ -188,7 +202,7 @@ class Ledger:
             return self.expected(capacity)
         memory = self._memory_of(version, weights)
         context = Context(0, version, version, capacity, streams=self.streams, memory=memory)
-        return self._assigned(weights, context)
+        return self.strategy.assign(weights, self.structure, context)
 
     def _described(self, device: int, mask: Mask, charged: Workload) -> Workload:
         """A device that has this very mask already is not sent it again."""
@@ -197,15 +211,15 @@ class Ledger:
         self._masks[device] = mask
         return charged
 
-    def _in_increments(self, weights: Mapping[str, object], context: Context, charged: Workload) -> Workload:
+    def _in_increments(
+        self, charged: Workload, device: int, submodel_of: Callable[[float], Submodel]
+    ) -> Workload:
         """The download as what each capacity in use adds to the next smaller one, up to the device's own."""
-        assert context.capacity is not None
         rungs = np.unique(self.capacity)
         parts: list[Part] = []
         before = 0
-        for rung in rungs[rungs <= context.capacity]:
-            submodel = self._assigned(weights, replace(context, capacity=float(rung)))
-            held = self.workload_of(submodel, int(self.samples[context.device])).parts_down[0]
+        for rung in rungs[rungs <= self.capacity[device]]:
+            held = self.workload_of(submodel_of(float(rung)), int(self.samples[device])).parts_down[0]
             parts.append(Part(f"increment to {held.key}", held.bytes - before))
             before = held.bytes
         return replace(charged, parts_down=(*parts, *charged.parts_down[1:]))
@@ -218,7 +232,8 @@ class Ledger:
     def give(self, device: int, capacity: float) -> None:
         """Change the capacity of a device; a visit that is under way keeps the sub-model that it has."""
         self.capacity[device] = capacity
-        self._known.pop(device, None)
+        self._kinds = None
+        self._pairs.clear()
 
     def aggregate(
         self, dispatches: Sequence[int], staleness: Sequence[int], time_s: float, look: Look | None = None
@@ -238,33 +253,29 @@ class Ledger:
         return made
 
     def _count(self, dispatches: Sequence[int]) -> Aggregation:
-        taken = [self.open.pop(dispatch) for dispatch in dispatches]
+        submodels, devices = [], []
         density = kept = 0.0
-        for order, submodel, charged in taken:
-            self._coverage.count(submodel, order.device)
+        for dispatch in dispatches:
+            order, submodel, charged = self.open.pop(dispatch)
+            submodels.append(submodel)
+            devices.append(order.device)
             density += charged.density
             kept += charged.kept
-        return Aggregation(
-            updates=len(taken),
-            mean_density=density / len(taken),
-            mean_kept=kept / len(taken),
-            covered_fraction=self.covered_fraction(self._merged(taken)),
-        )
+        self._coverage.count(submodels, devices)
+        if self.keep_latest:
+            self._latest.update(zip(devices, submodels, strict=True))
+            submodels = list(self._latest.values())
+        count = len(dispatches)
+        return Aggregation(count, density / count, kept / count, self.covered_fraction(submodels))
 
-    def _merged(self, arrived: Sequence[Assignment]) -> Iterable[Submodel]:
-        """Sub-models of all updates that an aggregation merges."""
-        if not self.keep_latest:
-            return [assignment.submodel for assignment in arrived]
-        self._latest |= {assignment.order.device: assignment.submodel for assignment in arrived}
-        return self._latest.values()
-
-    def covered_fraction(self, submodels: Iterable[Submodel]) -> float:
+    def covered_fraction(self, submodels: Sequence[Submodel]) -> float:
         """Share of the model's parameters that at least one of these sub-models trains."""
         if not self._constant:
             return self._coverage.fraction(submodels)
-        key = frozenset(submodels)
+        alike = submodels.count(submodels[0]) == len(submodels)
+        key = submodels[0] if alike else frozenset(submodels)
         if key not in self._covered:
-            self._covered[key] = self._coverage.fraction(key)
+            self._covered[key] = self._coverage.fraction(submodels)
         return self._covered[key]
 
     def release(self, dispatches: Sequence[int]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import simpy
@@ -33,6 +34,14 @@ def federation(fleet: str, coordination: str, stop: str, server: str = "{}") -> 
         stop: {stop}
     """
     return prepare(resolve(Document(yaml_source.parse(text, "benchmark"), Path(__file__))))
+
+
+def unused(parts: Parts) -> Parts:
+    """The same federation, whose costs no earlier run has worked out."""
+    world = replace(parts.world, cost=replace(parts.world.cost))
+    fresh = replace(parts, world=world)
+    assert len(fresh.roster) == len(parts.fleet)  # the roster belongs to the start, not to the visits
+    return fresh
 
 
 def run(parts: Parts, progress: Progress | None = None) -> None:

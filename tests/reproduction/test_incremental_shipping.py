@@ -95,7 +95,7 @@ stop: {{rounds: {ROUNDS}}}
 
 
 def shipped(folder: Path, *overrides: str) -> Outcome:
-    return ran(folder, SCENARIO, *overrides)
+    return ran(folder, SCENARIO, "growth=none", *overrides)
 
 
 @pytest.mark.parametrize("submodel", ["fedgmr", "heterofl"])

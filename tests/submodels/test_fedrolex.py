@@ -86,7 +86,7 @@ def test_a_quarter_of_512_units_trains_49_8_percent_of_the_weights_between_them(
     structure = read_structure(network, (1, 2, 2))
     coverage = Coverage(structure)
     for version in range(512):
-        coverage.count(assigned(0.25, version, structure=structure), device=0)
+        coverage.count([assigned(0.25, version, structure=structure)], [0])
     table = coverage.table()
     covered = dict(zip(table["tensor"], table["covered_fraction"], strict=True))
     assert covered.pop("2.weight") == 255 / 512  # units that lie at most 127 apart, around the circle

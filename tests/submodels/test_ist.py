@@ -35,7 +35,7 @@ def covered(submodels: list[Submodel], structure: ModelStructure = SQUARE) -> di
     """Per tensor, the share that was trained and how often the most trained coordinate was."""
     coverage = Coverage(structure)
     for device, submodel in enumerate(submodels):
-        coverage.count(submodel, device)
+        coverage.count([submodel], [device])
     table = coverage.table()
     rows = zip(table["covered_fraction"], table["most_times"], strict=True)
     return dict(zip(table["tensor"], rows, strict=True))

@@ -108,7 +108,7 @@ def test_aligned_blocks_of_units_leave_a_hole_and_orders_of_their_own_fill_it(
     coverage = Coverage(SQUARE)
     strategy = RollingMask(unit="unit", layer_independent=independent)
     for visit in range(160):
-        coverage.count(drawn(strategy, 1 / 4, visit, structure=SQUARE), device=0)
+        coverage.count([drawn(strategy, 1 / 4, visit, structure=SQUARE)], [0])
     table = coverage.table()
     covered = dict(zip(table["tensor"], table["covered_fraction"], strict=True))
     assert covered.pop(INTERIOR) == share

@@ -36,7 +36,7 @@ def test_a_layer_counts_for_each_update_that_trained_it(structure: ModelStructur
     coverage = Coverage(structure)
     last = Submodel("last", 1.0, frozenset({2}))
     for device, part in ((0, last), (1, last), (1, submodel(structure))):
-        coverage.count(part, device)
+        coverage.count([part], [device])
     first, _, output = names(structure)
     found = row(coverage, first)
     assert [found[name] for name in ("times_trained", "devices", "elements")] == [1, 1, 252]
@@ -47,8 +47,8 @@ def test_a_layer_counts_for_each_update_that_trained_it(structure: ModelStructur
 def test_a_cut_counts_for_the_coordinates_of_its_units(structure: ModelStructure) -> None:
     coverage = Coverage(structure)
     for device in range(3):
-        coverage.count(submodel(structure, Cut((np.arange(2), np.array([0, 5])), (0.3, 0.3))), device)
-    coverage.count(submodel(structure), 0)
+        coverage.count([submodel(structure, Cut((np.arange(2), np.array([0, 5])), (0.3, 0.3)))], [device])
+    coverage.count([submodel(structure)], [0])
     middle = row(coverage, names(structure)[1])  # [6, 7], of which 2 x 2 are in the cut
     assert (middle["covered_fraction"], middle["least_times"], middle["most_times"]) == (1.0, 1, 4)
     assert middle["mean_times"] == pytest.approx((42 + 3 * 4) / 42)
@@ -59,7 +59,7 @@ def test_a_mask_counts_for_its_own_coordinates(structure: ModelStructure) -> Non
     held = np.zeros((7, 36), dtype=bool)
     held[3] = True
     coverage = Coverage(structure)
-    coverage.count(submodel(structure, mask=Mask(0.1, {first: 36}, lambda: {first: held})), 0)
+    coverage.count([submodel(structure, mask=Mask(0.1, {first: 36}, lambda: {first: held}))], [0])
     assert row(coverage, first)["covered_fraction"] == pytest.approx(1 / 7)
     assert row(coverage, first)["mean_times"] == pytest.approx(1 / 7)
 
@@ -81,6 +81,6 @@ def test_many_different_masks_are_counted_without_being_kept(structure: ModelStr
         held = np.zeros(252, dtype=bool)
         held[number] = True
         mask = Mask(0.1, {first: 1}, lambda held=held: {first: held.reshape(7, 36)})
-        coverage.count(submodel(structure, mask=mask), number)
+        coverage.count([submodel(structure, mask=mask)], [number])
     assert len(coverage._pending) < 40
     assert row(coverage, first)["covered_fraction"] == pytest.approx(100 / 252)
