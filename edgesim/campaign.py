@@ -13,7 +13,7 @@ from typing import Any
 
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, Progress, execute
+from edgesim.experiment import Outcome, Progress, check_timing_only, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
@@ -246,6 +246,8 @@ def _run_prepared(
     experiment: Experiment, options: Options, report: Report, path: Path, check_interrupt: Callable[[], None]
 ) -> RunResult:
     parts = prepare(experiment, download=options.download)
+    if options.timing_only:
+        _check_timing_only(experiment)
     header = manifest(
         scenario=parts.scenario.name,
         variant=experiment.variant,
@@ -258,6 +260,13 @@ def _run_prepared(
         result = _result(parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
+
+
+def _check_timing_only(experiment: Experiment) -> None:
+    try:
+        check_timing_only(experiment.scenario)
+    except InputError as error:
+        raise experiment.placed(error) from error
 
 
 def _execute(

@@ -82,7 +82,7 @@ def execute(
         RunFailed: the run cannot be completed.
     """
     if timing_only:
-        _check_timing_only(parts.scenario)
+        check_timing_only(parts.scenario)
     return fold(parts, parts.ledger.fresh() if timing_only else federation(parts), progress, clock)
 
 
@@ -194,7 +194,12 @@ def _arrays(learner: Federation) -> dict[str, NDArray[Any]]:
     return {name: value.detach().cpu().numpy() for name, value in learner.weights.items()}
 
 
-def _check_timing_only(scenario: Scenario) -> None:
+def check_timing_only(scenario: Scenario) -> None:
+    """Refuse what a run without training cannot do.
+
+    Raises:
+        InputError: nothing but an accuracy ends it, or something goes by losses, accuracies or weights.
+    """
     stop = scenario.stop
     if stop.rounds is None and stop.time is None and stop.dispatches is None:
         raise InputError(

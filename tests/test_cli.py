@@ -163,6 +163,11 @@ def test_run_on_a_scenario_with_variants_lists_them(tiny: Path) -> None:
         (["schema", "fleet"], 'no schema "fleet"'),
         (["list", "device"], 'did you mean "devices"?'),
         (["run", "tiny.yaml", "--variant", "fedavg", "--out", "tiny.yaml"], "tiny.yaml"),
+        (
+            ["run", "tiny.yaml", "--variant", "fedavg", "--timing-only"]
+            + ["--set", "stop.rounds=null", "--set", "stop.target={accuracy: 0.9}"],
+            "stop.target: is the only stop",
+        ),
         (["frobnicate"], "frobnicate"),
         (["run"], "SCENARIO"),
     ],
