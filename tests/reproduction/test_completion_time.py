@@ -60,9 +60,18 @@ def test_fedpmt_saves_what_the_backward_pass_costs_and_no_more(fast_s: float) ->
     assert savings[-2:] == pytest.approx([limit, limit], rel=1e-3)
 
 
-def test_widths_go_on_saving_with_the_square_of_the_rate(fast_s: float) -> None:
-    savings = [saved(spread, "heterofl", fast_s) for spread in SPREADS]
-    assert savings[0] == pytest.approx(1)
+@pytest.mark.parametrize("method", ["heterofl", "feddrop, drop_conv: true"])
+def test_widths_go_on_saving_with_the_square_of_the_rate(method: str, fast_s: float) -> None:
+    savings = [saved(spread, method, fast_s) for spread in SPREADS]
     # Whoever is slower by less than a rung's square waits for nobody: the round is a fast device's.
     assert savings[:4] == pytest.approx([1, 2, 4, 10], rel=0.01)
     assert savings[4] > 60
+
+
+def test_dropping_fully_connected_units_alone_saves_nothing_of_the_convolutions(fast_s: float) -> None:
+    structure = parts_of(1).structure
+    convolutions = frozenset({0, 1})
+    limit = structure.train_macs(structure.all_layers) / structure.train_macs(convolutions)
+    savings = [saved(spread, "feddrop", fast_s) for spread in SPREADS]
+    assert savings[2:] == pytest.approx([savings[-1]] * 3, rel=1e-3)  # all have dropped what they can
+    assert savings[-1] < limit
