@@ -42,7 +42,9 @@ def learner() -> Federation:
 
 def gradient_of_masked_objective(learner: Federation) -> Tensor:
     """grad F_p(w), F_p(w) = mean over clients of E_m f_i(m w), over all masks."""
-    masks = torch.tensor(list(itertools.product((0.0, 1.0), repeat=12)), dtype=torch.float64).reshape(-1, 4, 3)
+    masks = torch.tensor(list(itertools.product((0.0, 1.0), repeat=12)), dtype=torch.float64).reshape(
+        -1, 4, 3
+    )
     held = masks.sum((1, 2))
     chance = DENSITY**held * (1 - DENSITY) ** (12 - held)
     weights = learner.weights["output.weight"].clone().requires_grad_()
