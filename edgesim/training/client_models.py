@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class ClientModels:
     evaluator: Callable[[nn.Module], Evaluator]
     whole: nn.Module
     _kept: dict[int, ClientModel] = field(default_factory=dict)
-    _evaluators: dict[nn.Module, Evaluator] = field(default_factory=dict)
+    _evaluators: WeakKeyDictionary[nn.Module, Evaluator] = field(default_factory=WeakKeyDictionary)
 
     def keep(self, device: int, model: ClientModel) -> None:
         """Take in what a device has trained, in the place of what it had before."""
