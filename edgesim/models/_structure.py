@@ -22,12 +22,11 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._check import checked
 from edgesim.models._recurrent import input_weights, recurrence_as_products
-from edgesim.models._units import UnitLayout, read_units
+from edgesim.models._units import SAMPLES, UnitLayout, read_units
 
 aten = torch.ops.aten
 
 FLOAT_BYTES = 4
-_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
 
 Layers = frozenset[int]
 """Indices of layers."""
@@ -67,6 +66,16 @@ class Layer:
     input_elements: int
     output_elements: int
     upstream: Layers
+
+    @property
+    def own_tensors(self) -> tuple[str, ...]:
+        """Its parameters without those of a norm, or of whatever else, that joins it."""
+        return tuple(name for name in self.tensors if _owner(name) == self.name)
+
+
+def _owner(name: str) -> str:
+    """What a layer is called that has its weight in this tensor; a norm that follows has another name."""
+    return name.rpartition(".")[0] or name
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +160,6 @@ class ModelStructure:
     def train_macs(self, trained: Layers) -> int:
         """Multiply-adds of one training sample, forward and backward."""
         return self.forward_macs + self.backward_macs(trained)
-
-    def trained_parameters(self, trained: Layers) -> int:
-        """Parameter elements of these layers."""
-        return sum(self.layers[index].parameters for index in trained)
 
     def trained_statistics(self, trained: Layers) -> int:
         """Floating-point buffer elements of these layers."""
@@ -247,7 +252,7 @@ def read_structure(
     network.eval()
     try:
         with torch.no_grad(), attention_as_products(), recurrence_as_products(), watcher:
-            output = network(_zeros(_SAMPLES, input_shape, tokens))
+            output = network(_zeros(SAMPLES, input_shape, tokens))
     except (RuntimeError, ValueError) as error:  # what torch raises for inputs that do not fit
         reason = str(error).splitlines()[0]
         kind = "an input" if tokens is None else "tokens"
@@ -314,7 +319,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._carry_parameter(func, used, outputs)
             return
         if packet in flop_registry:
-            macs = flop_registry[packet](*args, out_val=result) // (2 * _SAMPLES)
+            macs = flop_registry[packet](*args, out_val=result) // (2 * SAMPLES)
             upstream |= self._costly(packet, used, data, macs, outputs, upstream)
         elif packet in _NORMS and not used:
             self._refuse_bare_statistics(func, data)
@@ -340,7 +345,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         upstream: frozenset[int],
     ) -> frozenset[int]:
         sides = tuple(self._upstream.get(id(tensor), frozenset()) for tensor in data)
-        elements = sum(tensor.numel() for tensor in (*data, *outputs)) // _SAMPLES
+        elements = sum(tensor.numel() for tensor in (*data, *outputs)) // SAMPLES
         if not used:
             self.products.append(Product(macs, elements, sides))
             return frozenset()
@@ -385,7 +390,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         upstream: frozenset[int],
     ) -> frozenset[int]:
         self._refuse_shared(used, self.drafts)
-        sizes = (data[0].numel() // _SAMPLES, outputs[0].numel() // _SAMPLES)
+        sizes = (data[0].numel() // SAMPLES, outputs[0].numel() // SAMPLES)
         weight = max(used, key=lambda name: self._sizes[name])
         self.drafts.append(_Draft(kind, weight, used, macs, *sizes, upstream))
         return frozenset((len(self.drafts) - 1,))
@@ -413,7 +418,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             owners = {name.rpartition(".")[0] for name in draft.tensors}
             buffers = tuple(name for name in counted if name.rpartition(".")[0] in owners)
             yield Layer(
-                name=draft.weight.rpartition(".")[0] or draft.weight,
+                name=_owner(draft.weight),
                 kind=draft.kind,
                 tensors=tuple(name for name in self._sizes if name in draft.tensors),
                 buffers=buffers,

@@ -115,7 +115,4 @@ def masked(params: Tensors, mask: Mask | None) -> Tensors:
     """What a device holds of these values: zeros where it holds nothing."""
     if mask is None:
         return params
-    return {
-        name: p * torch.from_numpy(mask.tensors[name]).to(p.device) if name in mask.tensors else p
-        for name, p in params.items()
-    }
+    return {**params, **{name: params[name] * held for name, held in mask.of(params).items()}}

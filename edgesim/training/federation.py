@@ -195,13 +195,7 @@ class Federation:
         if self._rule.masks_classes:
             return self._class_rows(assignment.order.device, params)
         mask = assignment.submodel.mask
-        if mask is None:
-            return {}
-        return {
-            name: torch.from_numpy(held).to(params[name].device)
-            for name, held in mask.tensors.items()
-            if name in params
-        }
+        return {} if mask is None else mask.of(params)
 
     def _watched(self, updates: Iterator[Update], version: int) -> Iterator[Update]:
         """The same updates; how far they diverge is written down when all have passed."""
