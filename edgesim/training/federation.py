@@ -26,8 +26,9 @@ from edgesim.aggregation._divergence import Divergence
 from edgesim.aggregation._server_optimizer import Moments
 from edgesim.datasets._dataset import IGNORED
 from edgesim.learner import Aggregation, Order, Workload
+from edgesim.models._layers import Layers
 from edgesim.models._slicing import Slicer, make_slicer
-from edgesim.models._structure import Layers, ModelStructure
+from edgesim.models._structure import ModelStructure
 from edgesim.rng import Streams
 from edgesim.submodels._rule import PRESENT, Rule
 from edgesim.submodels._submodel import Cut, Submodel

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from edgesim.models._structure import Layers, ModelStructure
+from edgesim.models._layers import Layers
+from edgesim.models._structure import ModelStructure
 
 Tensors = Mapping[str, Tensor]
 
