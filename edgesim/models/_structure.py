@@ -1,4 +1,4 @@
-"""What a network is made of, read from one forward pass: its layers in execution order, and what they cost."""
+"""What a network is made of, read from one forward pass: layers in execution order, and what they cost."""
 
 from __future__ import annotations
 
