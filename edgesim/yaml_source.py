@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -367,6 +368,17 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 ProperFraction = Annotated[float, Field(ge=0, lt=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
+
+
+def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """The values, which have to rise.
+
+    Raises:
+        ValueError: one is not above the one before.
+    """
+    if any(low >= high for low, high in pairwise(values)):
+        raise ValueError(f"must rise from each to the next, got {', '.join(f'{each:g}' for each in values)}")
+    return values
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:

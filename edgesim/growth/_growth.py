@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -22,24 +21,13 @@ from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
-from edgesim.yaml_source import Positive
+from edgesim.yaml_source import Positive, ascending
 
 Cause = Literal["client", "floor", "schedule"]
 """Why a capacity grows: the device's own plateau, the floor that a global plateau raises, or a schedule."""
 
 MARGIN = 0.01
 """A rung counts as the next one only where it is so much above a capacity (algorithms 3.7 (6))."""
-
-
-def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    """The values, which have to rise.
-
-    Raises:
-        ValueError: one is not above the one before.
-    """
-    if any(low >= high for low, high in pairwise(values)):
-        raise ValueError(f"must rise from each to the next, got {', '.join(f'{each:g}' for each in values)}")
-    return values
 
 
 Ladder = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(ascending)]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
-from edgesim.growth._growth import Climbing, Seen, State, Step, ascending
+from edgesim.growth._growth import Climbing, Seen, State, Step
 from edgesim.registry import component
-from edgesim.yaml_source import PositiveSeconds
+from edgesim.yaml_source import PositiveSeconds, ascending
 
 
 @dataclass(frozen=True, kw_only=True)

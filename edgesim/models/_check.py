@@ -26,10 +26,9 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._slicing import add_at, make_slicer, small_network
 from edgesim.models._tracing import described
-from edgesim.models._units import KeptSize, UnitLayout, Units
+from edgesim.models._units import SAMPLES, KeptSize, UnitLayout, Units
 from edgesim.rng import Streams
 
-_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
 _DRAWN = 65_537  # repeated in large tensors; a prime, so that rows and columns differ
 _TOLERANCE = 1e-3  # of the largest output; a unit out of place is off by a good part of it
 _MIXING = (functional.group_norm, functional.layer_norm, functional.rms_norm, functional.local_response_norm)
@@ -51,7 +50,7 @@ def checked(
     """
     if not layout.groups:
         return layout
-    drawn = _sample((_SAMPLES, *input_shape), tokens)
+    drawn = _sample((SAMPLES, *input_shape), tokens)
     kept = [_some(group.size) for group in layout.groups]
     for dtype in (torch.float32, torch.float64):  # deep attention makes much of a rounding error
         random, sample = _random(network, dtype), drawn if tokens is not None else drawn.to(dtype)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 Units = NDArray[np.int64]
 
-_SAMPLES = 2  # batch norm without running statistics refuses a single sample whose map is one pixel
+SAMPLES = 2
+"""Of a trial pass: batch norm without running statistics refuses a single sample whose map is one pixel."""
 
 NEVER = -1  # a coordinate that belongs to no unit
 
@@ -135,7 +136,7 @@ def read_units(structure: ModelStructure) -> UnitLayout:
     }
     for path, module in opaque.items():
         network.set_submodule(path, TiedAttention(module) if is_attention(module) else TiedRecurrence(module))
-    graph = dependency_graph(network, (structure.samples(_SAMPLES),))
+    graph = dependency_graph(network, (structure.samples(SAMPLES),))
     names = {owner: name for name, owner in (*network.named_modules(), *network.named_parameters())}
     output = network.get_submodule(structure.layers[-1].name)
     order = _forward_order(structure)

@@ -53,9 +53,4 @@ def maskable(structure: ModelStructure) -> dict[str, tuple[int, ...]]:
     whole the scaler would multiply it. What only joins a layer is held whole: a norm's weight of zero would
     silence a channel altogether, and what the scaler does before a norm cannot make up for it.
     """
-    return {
-        name: structure.shapes[name]
-        for layer in structure.layers
-        for name in layer.tensors
-        if name.rpartition(".")[0] == layer.name
-    }
+    return {name: structure.shapes[name] for layer in structure.layers for name in layer.own_tensors}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Scores = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
 
+INDEX_BYTES = 4
+
 _ONE_IN = 50  # the floor: 2 %
 _ROUNDING = 1e-9  # 0.29 x 50 is a little less than 14.5
 
@@ -38,21 +40,20 @@ def prunable(structure: ModelStructure) -> dict[str, tuple[int, ...]]:
     Raises:
         InputError: the model has none.
     """
-    shapes = {name: tuple(p.shape) for name, p in structure.network.named_parameters()}
     found = {
-        name: shapes[name]
+        name: structure.shapes[name]
         for layer in structure.layers[:-1]
-        for name in layer.tensors
-        if layer.kind != "norm" and len(shapes[name]) > 1 and _owner(name) == layer.name
+        for name in layer.own_tensors
+        if layer.kind != "norm" and len(structure.shapes[name]) > 1
     }
     if not found:
         raise InputError(Problem("prunes all layers but the last, and the model has no other", "submodel"))
     return found
 
 
-def _owner(name: str) -> str:
-    """What a layer is called that has its weight in this tensor; a norm that follows has another name."""
-    return name.rpartition(".")[0] or name
+def mask_bytes(held: int, total: int) -> int:
+    """A bit for each weight or the indices of those that are held, whichever is less (algorithms 1.5)."""
+    return 0 if held == total else min(-(-total // 8), INDEX_BYTES * held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +138,12 @@ def largest(values: Scores, count: int, threshold: float) -> Flags:
 
 def _biases(structure: ModelStructure, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """The weight of each bias, by PyTorch's names for the two."""
-    network = structure.network
-    sizes = {name: tuple(p.shape) for name, p in network.named_parameters()}
     found = {}
     for weight, shape in shapes.items():
         path, _, name = weight.rpartition(".")
         bias = f"{path}.{name.replace('weight', 'bias')}".removeprefix(".")
-        inputs_first = getattr(network.get_submodule(path), "transposed", False)
-        if sizes.get(bias) == shape[:1] and not inputs_first:
+        inputs_first = getattr(structure.network.get_submodule(path), "transposed", False)
+        if structure.shapes.get(bias) == shape[:1] and not inputs_first:
             found[bias] = weight
     return found
 

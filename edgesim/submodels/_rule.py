@@ -110,15 +110,9 @@ class Masked(Rule):
 
     def aux(self, submodel: Submodel, params: Tensors) -> dict[str, Tensor]:
         """The masks in the type of the parameters; none where everything is held."""
-        import torch
-
         if submodel.mask is None:
             return {}
-        return {
-            MASK + name: torch.from_numpy(mask).to(params[name].device, params[name].dtype)
-            for name, mask in submodel.mask.tensors.items()
-            if name in params
-        }
+        return {MASK + name: held.to(params[name].dtype) for name, held in submodel.mask.of(params).items()}
 
     def view(self, params: Tensors, aux: Tensors) -> Tensors:
         """What is held."""

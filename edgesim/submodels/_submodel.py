@@ -20,6 +20,8 @@ from edgesim.submodels._rule import Rule
 from edgesim.yaml_source import PositiveSeconds
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgesim.models._structure import ModelStructure
 
 
@@ -64,6 +66,16 @@ class Mask:
     def tensors(self) -> Mapping[str, NDArray[np.bool_]]:
         """The masks; made once."""
         return self.make()
+
+    def of(self, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The masks of those of these parameters that have one, as boolean tensors beside them."""
+        import torch
+
+        return {
+            name: torch.from_numpy(held).to(params[name].device)
+            for name, held in self.tensors.items()
+            if name in params
+        }
 
 
 @dataclass(frozen=True, eq=False)

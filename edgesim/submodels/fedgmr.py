@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.registry import component
-from edgesim.submodels._importance import Ordering, nominal, prunable
+from edgesim.submodels._importance import Ordering, mask_bytes, nominal, prunable
 from edgesim.submodels._rule import Masked, Rule
 from edgesim.submodels._submodel import Context, ScalarStrategy, Submodel
 from edgesim.yaml_source import Count, Fraction
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from edgesim.models._structure import ModelStructure
-
-INDEX_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +116,11 @@ class FedGMR(ScalarStrategy):
         return refresh.made[density]
 
     def _submodel(self, structure: ModelStructure, density: float, ordering: Ordering) -> Submodel:
-        bits, held = len(ordering.scores), ordering.count(density)
         return Submodel(
             label=f"fedgmr density {density:g}",
             capacity=density,
             layers=structure.all_layers,
-            mask_bytes=0 if density == 1 else min(-(-bits // 8), INDEX_BYTES * held),
+            mask_bytes=mask_bytes(ordering.count(density), len(ordering.scores)),
             mask=None if density == 1 else ordering.mask(density),
             share=density,
         )

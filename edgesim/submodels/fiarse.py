@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.registry import component
+from edgesim.submodels._importance import mask_bytes
 from edgesim.submodels._rule import MASK, Masked, Rule
 from edgesim.submodels._submodel import Context, Mask, ScalarStrategy, Submodel
 from edgesim.yaml_source import Fraction
@@ -80,9 +81,8 @@ Scope = Mapping[str, tuple[int, ...]]
 
 def _scopes(structure: ModelStructure, *, layerwise: bool) -> tuple[Scope, ...]:
     """The weights and biases of convolutions and linear layers: of the whole model, or of each layer."""
-    shapes = {name: tuple(p.shape) for name, p in structure.network.named_parameters()}
     layers = [
-        {name: shapes[name] for name in layer.tensors if name.rpartition(".")[0] == layer.name}
+        {name: structure.shapes[name] for name in layer.own_tensors}
         for layer in structure.layers
         if layer.kind in ("conv", "linear")
     ]
@@ -122,7 +122,7 @@ class Ranking:
             label=f"fiarse density {density:g}",
             capacity=density,
             layers=self.layers,
-            mask_bytes=min(-(-total // 8), 4 * held) if held < total else 0,  # bits or indices (1.5)
+            mask_bytes=mask_bytes(held, total),
             mask=mask,
             share=density,
         )

@@ -27,7 +27,7 @@ from edgesim.registry import component
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.submodels._rule import Rule
 from edgesim.submodels._submodel import Context, Nest, ScalarStrategy, Submodel
-from edgesim.yaml_source import Fraction
+from edgesim.yaml_source import Fraction, ascending
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,12 +106,6 @@ def _first(name: str, dim: int) -> str:
     return f"first/{dim}/{name}"
 
 
-def _ascending(levels: tuple[float, ...]) -> tuple[float, ...]:
-    if list(levels) != sorted(set(levels)):
-        raise ValueError(f"must rise from level to level, got {list(levels)}")
-    return levels
-
-
 @component
 class FjORD(ScalarStrategy):
     """The first channels of every hidden layer, fewer of them in most batches.
@@ -130,7 +124,7 @@ class FjORD(ScalarStrategy):
     number: ClassVar[str] = "width"
 
     width: Fraction | None = None
-    levels: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_ascending)] = (
+    levels: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(ascending)] = (
         0.2,
         0.4,
         0.6,

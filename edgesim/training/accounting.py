@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgesim.learner import Operator, Part, Workload
-from edgesim.models._structure import FLOAT_BYTES, Layers, ModelStructure
+from edgesim.models._layers import Layers
+from edgesim.models._structure import FLOAT_BYTES, ModelStructure
 from edgesim.submodels._submodel import Submodel
 from edgesim.training.optimizer import Optimizer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class ClientModels:
     evaluator: Callable[[nn.Module], Evaluator]
     whole: nn.Module
     _kept: dict[int, ClientModel] = field(default_factory=dict)
-    _evaluators: dict[nn.Module, Evaluator] = field(default_factory=dict)
+    _evaluators: WeakKeyDictionary[nn.Module, Evaluator] = field(default_factory=WeakKeyDictionary)
 
     def keep(self, device: int, model: ClientModel) -> None:
         """Take in what a device has trained, in the place of what it had before."""
@@ -114,7 +115,4 @@ def masked(params: Tensors, mask: Mask | None) -> Tensors:
     """What a device holds of these values: zeros where it holds nothing."""
     if mask is None:
         return params
-    return {
-        name: p * torch.from_numpy(mask.tensors[name]).to(p.device) if name in mask.tensors else p
-        for name, p in params.items()
-    }
+    return {**params, **{name: params[name] * held for name, held in mask.of(params).items()}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from edgesim.training.optimizer import Optimizer
 from edgesim.training.step_plan import Example, StepPlan, make_plan
 
 Tensors = Mapping[str, Tensor]
+_Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def has_batch_statistics(network: nn.Module) -> bool:
 
 @dataclass
 class Trainer:
-    """Trains jobs with step plans, which are made once per shape and kept.
+    """Trains jobs with step plans, which are made once per shape and kept as long as their network.
 
     Attributes:
         network: the whole model's architecture.
@@ -145,8 +147,10 @@ class Trainer:
     execution: Execution
     streams: Streams
     batch_size: int
-    _plans: dict[tuple[object, ...], StepPlan] = field(default_factory=dict)
-    _scratch: dict[tuple[object, ...], dict[str, Tensor]] = field(default_factory=dict)
+    _plans: WeakKeyDictionary[nn.Module, dict[_Key, StepPlan]] = field(default_factory=WeakKeyDictionary)
+    _scratch: WeakKeyDictionary[nn.Module, dict[_Key, dict[str, Tensor]]] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     def __post_init__(self) -> None:
         self._widths = widths(self.batch_size)
@@ -222,7 +226,7 @@ class Trainer:
         """Places of jobs that can be stacked: the same shapes and batch width, the longest visits first."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for place, job in enumerate(jobs):
-            key = (self._widest(job), job.lr, *_shape(job))
+            key = (job.network, self._widest(job), job.lr, *_names(job))
             groups.setdefault(key, []).append(place)
         for members in groups.values():
             members.sort(key=lambda place: -len(jobs[place].batches))
@@ -294,15 +298,15 @@ class Trainer:
 
     def plan(self, job: Job, width: int, clients: int | None) -> StepPlan:
         """The plan for jobs of this shape, batches of this width and so many clients; made on first use."""
-        key = (*_shape(job), width, clients)
-        if key not in self._plans:
+        plans, key = self._plans.setdefault(job.network, {}), (width, clients, *_names(job))
+        if key not in plans:
             x = self.samples.x.new_empty(width, *self.samples.x.shape[1:])
             if self.execution.channels_last and clients is None and x.dim() == 4:
                 x = _with_channels_last(x)
             y = self.samples.y.new_empty(width, *self.samples.y.shape[1:])
             example = Example(job.params, job.frozen, job.buffers, self._all_aux(job), x, y)
-            self._plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
-        return self._plans[key]
+            plans[key] = make_plan(job.network, self.objective, self.optimizer, example, clients)
+        return plans[key]
 
     def _all_aux(self, job: Job) -> dict[str, Tensor]:
         """What a plan reads as aux, in its order: of the visit, then what is drawn per batch."""
@@ -321,14 +325,14 @@ class Trainer:
 
     def _copies(self, job: Job, params: Tensors, clients: int | None) -> dict[str, Tensor]:
         """Copies to train in, in memory that is reused from visit to visit: new pages are slow."""
-        key = (clients is None, *_shape(job))
-        if key not in self._scratch:
+        known, key = self._scratch.setdefault(job.network, {}), (clients is None, *_names(job))
+        if key not in known:
             room = self.execution.cohort
-            self._scratch[key] = {
+            known[key] = {
                 name: torch.empty_like(p) if clients is None else p.new_empty(room, *p.shape[1:])
                 for name, p in params.items()
             }
-        scratch = self._scratch[key]
+        scratch = known[key]
         return {
             name: (scratch[name] if clients is None else scratch[name][:clients]).copy_(p)
             for name, p in params.items()
@@ -359,9 +363,9 @@ class Trainer:
         return drawn
 
 
-def _shape(job: Job) -> tuple[object, ...]:
-    """What jobs must share to run by the same plan; a network stands for its shapes and lives as long."""
-    return id(job.network), tuple(job.params), tuple(job.frozen), tuple(job.aux)
+def _names(job: Job) -> _Key:
+    """What jobs of one network must share to run by the same plan."""
+    return tuple(job.params), tuple(job.frozen), tuple(job.aux)
 
 
 def _dtype(job: Job) -> torch.dtype:

@@ -19,15 +19,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._divergence import Divergence
 from edgesim.aggregation._server_optimizer import Moments
 from edgesim.datasets._dataset import IGNORED
 from edgesim.learner import Aggregation, Order, Workload
+from edgesim.models._layers import Layers
 from edgesim.models._slicing import Slicer, make_slicer
-from edgesim.models._structure import Layers
+from edgesim.models._structure import ModelStructure
 from edgesim.rng import Streams
 from edgesim.submodels._rule import PRESENT, Rule
 from edgesim.submodels._submodel import Cut, Submodel
@@ -39,6 +40,7 @@ from edgesim.training.ledger import Assignment, Ledger
 from edgesim.training.part import Part, make_part
 
 Tensors = Mapping[str, Tensor]
+_Trained = tuple[Layers, frozenset[str]]  # the trained layers, and which of their tensors are not
 
 _WHOLE = Slicer({})
 _DIVERGENCE_EVERY = 10  # aggregations: it costs as much again as merging
@@ -75,7 +77,7 @@ class Federation:
     wall_s: dict[str, float] = field(default_factory=lambda: {"training": 0.0, "evaluation": 0.0})
     _moments: Moments = field(default_factory=dict)
     _latest: dict[int, tuple[Order, Update]] = field(default_factory=dict)
-    _parts: dict[tuple[int, Layers, frozenset[str]], Part] = field(default_factory=dict)
+    _parts: WeakKeyDictionary[nn.Module, dict[_Trained, Part]] = field(default_factory=WeakKeyDictionary)
     _slicers: WeakKeyDictionary[Cut, Slicer] = field(default_factory=WeakKeyDictionary)
     _present: dict[int, Tensor] = field(default_factory=dict)
     _bases: dict[int, Tensors] = field(default_factory=dict)
@@ -124,8 +126,8 @@ class Federation:
 
     def _job(self, assignment: Assignment) -> Job:
         order, submodel = assignment.order, assignment.submodel
-        base = self._bases[order.dispatch]
-        part, slicer = self._part(submodel), self._slicer(submodel.cut)
+        base, held = self._bases[order.dispatch], self.ledger.structure_of(submodel)
+        part, slicer = self._part(held, submodel), self._slicer(submodel.cut)
         params = masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
         samples = self.shards[order.device]
         batches = draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work)
@@ -134,7 +136,7 @@ class Federation:
         if self._rule.masks_classes:
             aux[PRESENT] = self._present_classes(order.device)
         return Job(
-            network=part.network,
+            network=held.network,
             params=params,
             frozen={name: slicer.take(name, base[name]) for name in part.frozen},
             buffers={name: slicer.take(name, base[name]) for name in part.buffers},
@@ -148,6 +150,8 @@ class Federation:
 
     def _updates(self, assignments: Sequence[Assignment], staleness: Sequence[int]) -> Iterator[Update]:
         """Train, one update after the other; the memory of each is reused for the next."""
+        # Held until all are trained: equal widths are then one network, and that is what is stacked.
+        held = [self.ledger.structure_of(assignment.submodel) for assignment in assignments]
         jobs = [self._job(assignment) for assignment in assignments]
         trained = self.trainer.train(jobs)
         lasting = self.ledger.keep_latest or self.clients is not None
@@ -160,6 +164,7 @@ class Federation:
                     assignment.order.device, self._client_model(assignment, job, result, update)
                 )
             yield update
+        del held
 
     def _client_model(self, assignment: Assignment, job: Job, result: Trained, update: Update) -> ClientModel:
         """What a device has after its training, the parts that it only ran included."""
@@ -174,7 +179,8 @@ class Federation:
 
     def _update(self, assignment: Assignment, staleness: int, job: Job, result: Trained) -> Update:
         device, submodel = assignment.order.device, assignment.submodel
-        statistics = self._part(submodel).statistics(result.buffers)
+        part = self._part(self.ledger.structure_of(submodel), submodel)
+        statistics = part.statistics(result.buffers)
         return Update(
             values={**result.params, **statistics},
             weight=self.aggregator.client_weight(int(self.ledger.samples[device])),
@@ -190,13 +196,7 @@ class Federation:
         if self._rule.masks_classes:
             return self._class_rows(assignment.order.device, params)
         mask = assignment.submodel.mask
-        if mask is None:
-            return {}
-        return {
-            name: torch.from_numpy(held).to(params[name].device)
-            for name, held in mask.tensors.items()
-            if name in params
-        }
+        return {} if mask is None else mask.of(params)
 
     def _watched(self, updates: Iterator[Update], version: int) -> Iterator[Update]:
         """The same updates; how far they diverge is written down when all have passed."""
@@ -225,12 +225,12 @@ class Federation:
     def _rule(self) -> Rule:
         return self.trainer.objective.rule
 
-    def _part(self, submodel: Submodel) -> Part:
-        held = self.ledger.structure_of(submodel)  # which the ledger keeps, so that its id stays its own
-        key = (id(held), submodel.layers, submodel.frozen)
-        if key not in self._parts:
-            self._parts[key] = make_part(held, submodel.layers, submodel.frozen)
-        return self._parts[key]
+    def _part(self, held: ModelStructure, submodel: Submodel) -> Part:
+        """The names of its tensors; forgotten with the network."""
+        known, key = self._parts.setdefault(held.network, {}), (submodel.layers, submodel.frozen)
+        if key not in known:
+            known[key] = make_part(held, *key)
+        return known[key]
 
     def _slicer(self, cut: Cut | None) -> Slicer:
         """Where the tensors of a cut lie in the whole model's; forgotten with the cut."""
@@ -290,11 +290,12 @@ class Federation:
         submodel = self.ledger.shown(capacity, self._version, self.weights)
         if submodel.cut is None and submodel.mask is None:
             return {}
-        part, slicer = self._part(submodel), self._slicer(submodel.cut)
+        structure = self.ledger.structure_of(submodel)
+        part, slicer = self._part(structure, submodel), self._slicer(submodel.cut)
         names = (*part.trained, *part.frozen, *part.buffers)
         held = masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
         dtype = next(iter(self.weights.values())).dtype
-        measured = self.evaluators[""].of(part.network, dtype)(held)
+        measured = self.evaluators[""].of(structure.network, dtype)(held)
         return {f"{name}_at_{capacity:g}": value for name, value in measured.items()}
 
     @property

@@ -9,16 +9,15 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from edgesim.learner import Aggregation, Order, Part, Workload
-from edgesim.models._slicing import scaled_network, small_network
-from edgesim.models._structure import ModelStructure, read_structure
+from edgesim.models._structure import ModelStructure
 from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy, expected
 from edgesim.training.accounting import Charging, LocalWork, mixed, workload
 from edgesim.training.coverage import Coverage
 from edgesim.training.growing import Growing, Look
+from edgesim.training.held import HeldStructures
 from edgesim.training.optimizer import Optimizer
 
 
@@ -67,7 +66,7 @@ class Ledger:
     has_memory: Callable[[int, int], bool] = lambda device, needed_bytes: True  # noqa: ARG005
     open: dict[int, Assignment] = field(default_factory=dict)
     _latest: dict[int, Submodel] = field(default_factory=dict)
-    _structures: dict[tuple[object, ...], ModelStructure] = field(default_factory=dict)
+    _held: HeldStructures = field(default_factory=HeldStructures)
     _expected: dict[float, Submodel] = field(default_factory=dict)
     _workloads: WeakKeyDictionary[Submodel, dict[int, Workload]] = field(default_factory=WeakKeyDictionary)
     _covered: dict[Submodel | frozenset[Submodel], float] = field(default_factory=dict)
@@ -93,27 +92,8 @@ class Ledger:
         return self._expected[capacity]
 
     def structure_of(self, submodel: Submodel) -> ModelStructure:
-        """Structure of what a device holds, with its physically small network; made once per widths."""
-        cut, mask = submodel.cut, submodel.mask
-        key: tuple[object, ...]
-        if cut is not None:
-            key = (cut.widths, cut.rates, submodel.scaler)
-        elif mask is not None and submodel.scaler:
-            key = (mask.density,)
-        else:
-            return self.structure
-        if key not in self._structures:
-            whole = self.structure
-            network = self._network_of(submodel)
-            self._structures[key] = read_structure(network, whole.input_shape, whole.tokens)
-        return self._structures[key]
-
-    def _network_of(self, submodel: Submodel) -> nn.Module:
-        whole, cut, mask = self.structure, submodel.cut, submodel.mask
-        if cut is not None:
-            return small_network(whole.network, whole.units, cut.kept, cut.rates, scaler=submodel.scaler)
-        assert mask is not None
-        return scaled_network(whole.network, [layer.name for layer in whole.layers[:-1]], mask.density)
+        """Structure of what a device holds, with its physically small network."""
+        return self._held.of(self.structure, submodel, capacities=len(self._expected))
 
     def workload_of(self, submodel: Submodel, samples: int) -> Workload:
         """The workload of a sub-model on a device with so many samples; worked out once."""

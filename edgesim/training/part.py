@@ -1,13 +1,14 @@
-"""What a sub-model holds, prepared once: its network, and which of its tensors are trained."""
+"""What a sub-model holds, prepared once: which of its tensors are trained, run and sent back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from edgesim.models._structure import Layers, ModelStructure
+from edgesim.models._layers import Layers
+from edgesim.models._structure import ModelStructure
 
 Tensors = Mapping[str, Tensor]
 
@@ -17,14 +18,12 @@ class Part:
     """What is the same for all visits with sub-models of one shape.
 
     Attributes:
-        network: the architecture of what is held.
         trained: names of the parameters that are trained, in the network's order.
         frozen: names of those that are only run.
         buffers: names of all buffers.
         merged: names of the buffers that are sent back: statistics of trained layers.
     """
 
-    network: nn.Module
     trained: Sequence[str]
     frozen: Sequence[str]
     buffers: Sequence[str]
@@ -46,7 +45,6 @@ def make_part(held: ModelStructure, layers: Layers, frozen: frozenset[str] = fro
     trained = set(held.trained_tensors(layers)) - frozen
     names = [name for name, _ in held.network.named_parameters()]
     return Part(
-        network=held.network,
         trained=[name for name in names if name in trained],
         frozen=[name for name in names if name not in trained],
         buffers=[name for name, _ in held.network.named_buffers()],

@@ -238,8 +238,8 @@ def test_the_prefix_runs_once_per_visit_whatever_the_epochs():
         seen.append(len(inputs[-1]))
         return plan.prefix(*inputs)
 
-    key = next(iter(made._plans))
-    made._plans[key] = StepPlan(**{**vars(plan), "prefix": counted})
+    plans = made._plans[network]
+    plans[next(iter(plans))] = StepPlan(**{**vars(plan), "prefix": counted})
     (result,) = trained(made, [job])
     assert seen == [5, 5, 5]  # 12 samples once, in batches of the plan's width
     assert difference(result, eager(network, job, Objective(), Sgd())) < 1e-10
