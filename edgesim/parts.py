@@ -231,12 +231,26 @@ def _ledger(
 
     workload_of = partial(_workload_of, ledger)
     ledger.capacity = capacities(strategy, structure, cost, samples, workload_of)
-    for capacity in np.unique(ledger.capacity):
-        workload_of(float(capacity), int(samples[0]))  # a capacity that the strategy refuses shows now
+    _check_capacities(ledger, cost.fleet, int(samples[0]))
     if scenario.growth.grows:
         ledger.growing = _growing(scenario.growth, ledger)
         ledger.has_memory = partial(_has_memory, cost)
     return ledger, misfits(strategy, structure, cost, samples, workload_of)
+
+
+def _check_capacities(ledger: Ledger, fleet: Fleet, samples: int) -> None:
+    """A capacity that the strategy refuses shows now, at the fleet entry where that gives it."""
+    number = f"submodel.{getattr(ledger.strategy, 'number', None)}"
+    fixed = ledger.strategy.fixed_capacity() is not None
+    for capacity, first in zip(*np.unique(ledger.capacity, return_index=True), strict=True):
+        try:
+            _workload_of(ledger, float(capacity), samples)
+        except InputError as error:
+            written = number if fixed else f"fleet[{fleet.group[first]}].capacity"
+            problems = (
+                replace(each, path=written) if each.path == number else each for each in error.problems
+            )
+            raise InputError(*problems) from error
 
 
 def _growing(rule: GrowthRule, ledger: Ledger) -> Growing:

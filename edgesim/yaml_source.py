@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -253,8 +253,17 @@ def validate(source: Source, kind: type[T] | TypeAdapter[T], context: Mapping[st
     try:
         return adapter.validate_json(json.dumps(source.data), context=dict(context or {}))
     except ValidationError as error:
-        problems = [_explain(dict(found), source, adapter) for found in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        problems = [_explain(dict(each), source, adapter) for each in found if not _emptied(each, found)]
         raise InputError(*dict.fromkeys(problems)) from error
+
+
+def _emptied(found: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is too short only because pydantic does not count the items that are wrong."""
+    loc = found["loc"]
+    return found["type"] == "too_short" and any(
+        len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in beside
+    )
 
 
 def _explain(found: dict[str, Any], source: Source, adapter: TypeAdapter[Any]) -> Problem:

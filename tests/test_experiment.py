@@ -178,6 +178,13 @@ def test_a_depth_that_the_model_does_not_have_names_its_line(tmp_path: Path) -> 
         prepare(written(tmp_path, text))
 
 
+def test_a_capacity_that_the_method_does_not_have_is_refused_at_its_fleet_entry(tmp_path: Path) -> None:
+    text = TWO_DEVICES.replace("latency: 0.25 s}}", "latency: 0.25 s}, capacity: 2}") + "submodel: heterofl\n"
+    message = r"scenario.yaml:7: fleet\[0\].capacity: must be above 0 and at most 1, got 2"
+    with pytest.raises(InputError, match=message):
+        prepare(written(tmp_path, text))
+
+
 def test_a_layer_that_no_device_trains_is_noted(tmp_path: Path) -> None:
     parts = prepare(written(tmp_path, TWO_DEVICES, "submodel={name: fedpmt, depth: 1}"))
     assert parts.notes == ("no device trains fc1: these layers keep their initial values",)

@@ -50,8 +50,9 @@ class FixedTime(Climbing):
         above = sum(rung > state.floor for rung in ladder)
         if len(self.at) > above:
             rungs = ", ".join(f"{rung:g}" for rung in ladder)
+            climb = f"is {above} rung" if above == 1 else f"are {above} rungs"
             message = (
-                f"has {len(self.at)} times, and from {state.floor:g} there are {above} rungs to climb"
+                f"has {len(self.at)} times, and from {state.floor:g} there {climb} to climb"
                 f" (ladder {rungs}); leave times out, or write a longer ladder"
             )
             raise InputError(Problem(message, "growth.at"))

@@ -32,7 +32,8 @@ def _lines(result: RunResult, path: Path) -> Iterator[str]:
     ended = REASONS.get(summary["reason"], summary["reason"])
     yield f"{name}: {_format.seconds(summary['virtual_s'])} of virtual time, {ended}"
     if final["accuracy"] is not None:
-        yield f"accuracy {_format.fraction(final['accuracy'])}, loss {final['loss']:.4g} at the end"
+        loss = "not finite" if final["loss"] is None else f"{final['loss']:.4g}"
+        yield f"accuracy {_format.fraction(final['accuracy'])}, loss {loss} at the end"
     if summary["target_reached"]:
         target = ", ".join(f"{metric} {value:g}" for metric, value in summary["target"].items())
         yield f"{target} reached after {_format.seconds(summary['seconds_to_target'])}"

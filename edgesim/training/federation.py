@@ -288,7 +288,8 @@ class Federation:
     def _of_submodel(self, capacity: float) -> dict[str, float]:
         """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
         submodel = self.ledger.shown(capacity, self._version, self.weights)
-        if submodel.cut is None and submodel.mask is None:
+        kept = {} if submodel.mask is None else submodel.mask.kept
+        if submodel.cut is None and all(self.weights[name].numel() == held for name, held in kept.items()):
             return {}
         structure = self.ledger.structure_of(submodel)
         part, slicer = self._part(structure, submodel), self._slicer(submodel.cut)

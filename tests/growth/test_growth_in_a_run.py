@@ -245,6 +245,7 @@ def test_timing_alone_cannot_follow_accuracies(tmp_path: Path) -> None:
         ("{name: linear, per_round: 0.1, ladder: []}", "growth.ladder: must have at least 1 item"),
         ("{name: fixed_time, at: [2 s, 1 s]}", "growth.at: must rise from each to the next, got 2, 1"),
         ("{name: fixed_time, at: [1 s, 0 s]}", "growth.at[1]: must be finite and more than zero"),
+        ("{name: fixed_time, at: [4]}", "growth.at[0]: needs a unit, as in 30 s; got the bare number 4"),
         ("adaptve", 'growth: no growth "adaptve"; did you mean "adaptive"?'),
         ("{name: none, ladder: [1]}", "growth.ladder: unknown key (allowed: name)"),
     ],

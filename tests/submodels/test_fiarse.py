@@ -264,4 +264,5 @@ def test_small_and_large_masks_learn_digits(tmp_path: Path) -> None:
     tables = execute(prepare(resolve(open_document(str(tmp_path / "digits.yaml"))))).tables
     for suffix, at_least in (("_at_0.25", 0.85), ("", 0.85)):
         assert tables["evaluations"][f"accuracy{suffix}"][-1] > at_least
+    assert "accuracy_at_1" not in tables["evaluations"]  # that is the whole model, and stands there already
     assert set(tables["coverage"]["covered_fraction"]) == {1.0}
