@@ -71,12 +71,20 @@ class ServerLinks(Strict):
     Attributes:
         uplink: what it sends; the downloads of all devices share it.
         downlink: what it receives; the uploads of all devices share it.
-        multicast: whether a part that several devices need is sent once.
+        multicast: whether a part that several devices need crosses the uplink once.
     """
 
     uplink: BitsPerSecond | None = None
     downlink: BitsPerSecond | None = None
     multicast: bool = False
+
+    @model_validator(mode="after")
+    def _something_to_save(self) -> Self:
+        if self.multicast and self.uplink is None:
+            raise ValueError(
+                "multicast sends once over the server's uplink, and that has no limit; give an uplink"
+            )
+        return self
 
 
 class NetworkOrigin(Strict):

@@ -100,7 +100,7 @@ def test_heterofl_trains_the_units_of_its_width_and_no_others(structure: ModelSt
         held_elements += int(own.sum()) if name in dict(structure.network.named_parameters()) else 0
     assert moved_tensors > len(tensors_of(structure.network)) / 2
     covered = learner.ledger.covered_fraction(
-        {learner.ledger.strategy.assign({}, structure, _context(rate)) for rate in rates}
+        [learner.ledger.strategy.assign({}, structure, _context(rate)) for rate in rates]
     )
     assert covered == pytest.approx(held_elements / structure.parameters)
     fresh, again = (learner.evaluators[""]._recalibrated(weights) for weights in (before, learner.weights))

@@ -48,6 +48,7 @@ def test_the_schema_knows_them() -> None:
     ("before", "after", "message"),
     [
         ("multicast: true", "multicast: 1", "x.yaml:11: server.multicast: must be a valid boolean, got 1"),
+        ("uplink: 1 Gbit/s, ", "", "x.yaml:11: server: multicast sends once over the server's uplink"),
         ("1 Gbit/s", "1", "x.yaml:11: server.uplink: needs a unit, as in 20 Mbit/s; got the bare number 1"),
         (
             "devices: 20",
