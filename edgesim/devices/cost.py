@@ -167,6 +167,13 @@ class CostModel:
         )
 
     @cached_property
+    def _figures(self) -> tuple[list[Figure], list[tuple[int, Floats]]]:
+        """Of a single device: the figures that all devices share, and the columns of the rest, by place."""
+        columns = list(enumerate(self._columns))
+        own = [(place, column) for place, column in columns if any(column.strides)]
+        return [column.item(0) for _, column in columns], own
+
+    @cached_property
     def rates(self) -> Rates | None:
         """The rates of the devices' own links over time; null where all of them are constant."""
         return Rates(self.fleet, self.streams) if self.fleet.traces else None
@@ -190,7 +197,10 @@ class CostModel:
         if not (down and up):  # a rate of 0 makes seconds infinite, but only in NumPy's arithmetic
             return self.demands([workload], np.array([device]), np.array([visit])).row(0)
         factor = compute * self._slowdown_of(device, visit)
-        figures = [column.item(device) for column in self._columns]
+        shared, own = self._figures
+        figures = shared.copy()
+        for place, column in own:
+            figures[place] = column.item(device)
         return _demands(workload, figures, device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
