@@ -62,11 +62,11 @@ class DispatchRows:
     def send(self, orders: Sequence[Order], workloads: Sequence[Workload]) -> None:
         """Append the rows of one batch of dispatches."""
         self.workloads.extend(workloads)
-        for order in orders:
-            self.device.append(order.device)
-            self.visit.append(order.visit)
-            self.base_version.append(order.version)
-            self.dispatched_s.append(order.time_s)
+        for _, device, visit, version, time_s in orders:
+            self.device.append(device)
+            self.visit.append(visit)
+            self.base_version.append(version)
+            self.dispatched_s.append(time_s)
         missing = len(self.workloads) - len(self.outcome)
         if missing > 0:
             self._grow(missing + _ROOM)
@@ -82,17 +82,18 @@ class DispatchRows:
 
     def end(self, dispatch: int, report: VisitReport, finished_s: float) -> None:
         """Write what a visit took and when it ended (NaN: it did not)."""
+        download_s, compute_s, upload_s, energy_j, cost_basis, paused_s = report
         # A null is left as it was when the row was appended.
-        if report.download_s is not None:
-            self.download_s[dispatch] = report.download_s
-        if report.compute_s is not None:
-            self.compute_s[dispatch] = report.compute_s
-        if report.upload_s is not None:
-            self.upload_s[dispatch] = report.upload_s
-        if report.energy_j is not None:
-            self.energy_j[dispatch] = report.energy_j
-        self.paused_s[dispatch] = report.paused_s
-        self.cost_basis[dispatch] = report.cost_basis
+        if download_s is not None:
+            self.download_s[dispatch] = download_s
+        if compute_s is not None:
+            self.compute_s[dispatch] = compute_s
+        if upload_s is not None:
+            self.upload_s[dispatch] = upload_s
+        if energy_j is not None:
+            self.energy_j[dispatch] = energy_j
+        self.paused_s[dispatch] = paused_s
+        self.cost_basis[dispatch] = cost_basis
         self.finished_s[dispatch] = finished_s
 
     def decide(self, dispatches: Sequence[int], outcome: Outcome) -> None:

@@ -221,15 +221,14 @@ class Server:
     def _aggregate(self, dispatches: list[int]) -> None:
         if not dispatches:
             raise RunFailed("coordination: an aggregation of nothing; abandon the round instead")
+        progress, rows, staleness = self._progress, self._dispatches, []
         for dispatch in dispatches:
             self._visits.take(dispatch)
-        progress, rows = self._progress, self._dispatches
-        staleness = [progress.version - rows.base_version[dispatch] for dispatch in dispatches]
+            age = rows.staleness[dispatch] = progress.version - rows.base_version[dispatch]
+            staleness.append(age)
+            progress.latest[rows.device[dispatch]] = dispatch
         made = self._learner.aggregate(dispatches, staleness, progress.time_s)
         rows.decide(dispatches, Outcome.AGGREGATED)
-        for dispatch, age in zip(dispatches, staleness, strict=True):
-            rows.staleness[dispatch] = age
-            progress.latest[rows.device[dispatch]] = dispatch
         progress.aggregated.extend(dispatches)
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)
