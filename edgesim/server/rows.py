@@ -167,13 +167,14 @@ class AggregationRows:
 
     def append(self, time_s: float, version: int, staleness: Sequence[int], made: Aggregation) -> None:
         """Append one row."""
+        updates, mean_density, mean_kept, covered_fraction = made
         self.time_s.append(time_s)
         self.version.append(version)
-        self.updates.append(made.updates)
+        self.updates.append(updates)
         self.mean_staleness.append(sum(staleness) / len(staleness))
-        self.mean_density.append(made.mean_density)
-        self.mean_kept.append(made.mean_kept)
-        self.covered_fraction.append(made.covered_fraction)
+        self.mean_density.append(mean_density)
+        self.mean_kept.append(mean_kept)
+        self.covered_fraction.append(covered_fraction)
 
     def table(self) -> Table:
         """The table."""

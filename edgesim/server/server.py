@@ -143,9 +143,9 @@ class Server:
     def _note(self, event: DriverEvent) -> bool:
         """Write down what happened; whether the policy is to hear of it."""
         match event:
-            case Arrived(dispatch, report):
-                self._visits.arrive(dispatch)
-                self._dispatches.end(dispatch, report, self._progress.time_s)
+            case Arrived():  # without captures, which cost more than all else here: it comes with every visit
+                self._visits.arrive(event.dispatch)
+                self._dispatches.end(event.dispatch, event.report, self._progress.time_s)
                 self._lost_in_a_row = 0
             case Lost(dispatch, outcome, report):
                 self._visits.lose(dispatch)
@@ -170,10 +170,10 @@ class Server:
 
     def _do(self, action: Action) -> None:
         match action:
-            case act.Dispatch(devices, tag):
-                self._dispatch(list(devices), tag)
-            case act.Aggregate(dispatches):
-                self._aggregate(sorted(dispatches))
+            case act.Dispatch():  # without captures, as in `_note`
+                self._dispatch(list(action.devices), action.tag)
+            case act.Aggregate():
+                self._aggregate(sorted(action.dispatches))
             case act.Refuse(dispatches, outcome):
                 self._refuse(tuple(dispatches), outcome)
             case act.Abandon():
