@@ -258,7 +258,7 @@ class CostModel:
         return self.fleet.bases[self.fleet.group.item(device)]
 
     def _slowdown_of(self, device: int, visit: int) -> float:
-        straggler = self.fleet.stragglers[self.fleet.group[device]]
+        straggler = self.fleet.stragglers[self.fleet.group.item(device)]
         if straggler is None or self.streams.uniform_of("straggler", device, visit) > straggler.probability:
             return 1.0
         return float(straggler.slowdown.quantile(self.streams.uniform_of("slowdown", device, visit)))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from edgesim.errors import RunFailed
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.server.events import Outcome, VisitReport
+from edgesim.server.roster import Roster
 
 Table: TypeAlias = dict[str, list[Any]]
 """Columns by name, all of one length; null is None."""
@@ -121,7 +124,7 @@ class DispatchRows:
                 f"{len(undecided)} of {len(self)} dispatches have no outcome, first {undecided[0]}"
             )
 
-    def table(self, profile_of: Callable[[int], str], losses: Mapping[int, float | None]) -> Table:
+    def table(self, roster: Roster, losses: Mapping[int, float | None]) -> Table:
         """The table. Bytes and FLOPs are counted for the phases that were completed."""
         works, rows = self.workloads, slice(len(self))
         down_s, compute_s, up_s = (
@@ -131,7 +134,7 @@ class DispatchRows:
             "dispatch": list(range(len(self))),
             "device": self.device.tolist(),
             "visit": self.visit.tolist(),
-            "profile": [profile_of(device) for device in self.device],
+            "profile": roster.profiles_of(self.device),
             "submodel": [work.submodel for work in works],
             "density": [work.density for work in works],
             "kept": [work.kept for work in works],
@@ -182,4 +185,7 @@ class AggregationRows:
 
 
 def _nullable(column: array[float]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in column]
+    values: list[float | None] = column.tolist()
+    for place in np.flatnonzero(np.isnan(column)).tolist():
+        values[place] = None
+    return values

@@ -135,7 +135,7 @@ class Server:
         merged = self._progress.aggregated
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
-            self._dispatches.table(self.view.roster.profile_of, losses),
+            self._dispatches.table(self.view.roster, losses),
             self._aggregations.table(),
             self._evaluations.table(),
         )

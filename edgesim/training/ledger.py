@@ -249,10 +249,11 @@ class Ledger:
             time_s: virtual time.
             look: for the accuracies of sub-models; null where nothing is trained.
         """
+        if self.growing is None:
+            return self._count(dispatches)
         version = self.open[dispatches[0]].order.version + staleness[0] + 1
         made = self._count(dispatches)
-        if self.growing is not None:
-            self.growing.after(version, time_s, self, look)
+        self.growing.after(version, time_s, self, look)
         return made
 
     def _count(self, dispatches: Sequence[int]) -> Aggregation:
