@@ -306,8 +306,20 @@ def _demands(
     up: Figure,
 ) -> Demands:
     """What `_Work`, or a single `Workload`, asks of devices with these figures (`CostModel._columns`)."""
-    rate_flops, overhead_s, down_bps, up_bps, latency_s, memory_bytes, idle_w, active_w, *radio = figures
-    down_w, up_w, down_j_per_bit, up_j_per_bit = radio
+    (
+        rate_flops,
+        overhead_s,
+        down_bps,
+        up_bps,
+        latency_s,
+        memory_bytes,
+        idle_w,
+        active_w,
+        down_w,
+        up_w,
+        down_j_per_bit,
+        up_j_per_bit,
+    ) = figures
     return Demands(
         devices,
         visits,

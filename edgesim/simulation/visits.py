@@ -45,7 +45,7 @@ class DirectVisit(NamedTuple):
     @property
     def end_s(self) -> float:
         """When it ends if nothing happens."""
-        down_s, compute_s, up_s, fits, *_ = self.took
+        down_s, compute_s, up_s, fits, _, _, _ = self.took
         return self.order.time_s + (down_s + compute_s + up_s if fits else down_s)
 
     def ending(self) -> Ending:
