@@ -89,8 +89,7 @@ class Workload:
         return self.forward_flops + self.backward_flops
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregation:
+class Aggregation(NamedTuple):
     """What came of one aggregation.
 
     Attributes:

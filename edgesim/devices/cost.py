@@ -167,6 +167,13 @@ class CostModel:
         )
 
     @cached_property
+    def _figures(self) -> tuple[list[Figure], list[tuple[int, Floats]]]:
+        """Of a single device: the figures that all devices share, and the columns of the rest, by place."""
+        columns = list(enumerate(self._columns))
+        own = [(place, column) for place, column in columns if any(column.strides)]
+        return [column.item(0) for _, column in columns], own
+
+    @cached_property
     def rates(self) -> Rates | None:
         """The rates of the devices' own links over time; null where all of them are constant."""
         return Rates(self.fleet, self.streams) if self.fleet.traces else None
@@ -190,7 +197,10 @@ class CostModel:
         if not (down and up):  # a rate of 0 makes seconds infinite, but only in NumPy's arithmetic
             return self.demands([workload], np.array([device]), np.array([visit])).row(0)
         factor = compute * self._slowdown_of(device, visit)
-        figures = [column.item(device) for column in self._columns]
+        shared, own = self._figures
+        figures = shared.copy()
+        for place, column in own:
+            figures[place] = column.item(device)
         return _demands(workload, figures, device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
@@ -248,7 +258,7 @@ class CostModel:
         return self.fleet.bases[self.fleet.group.item(device)]
 
     def _slowdown_of(self, device: int, visit: int) -> float:
-        straggler = self.fleet.stragglers[self.fleet.group[device]]
+        straggler = self.fleet.stragglers[self.fleet.group.item(device)]
         if straggler is None or self.streams.uniform_of("straggler", device, visit) > straggler.probability:
             return 1.0
         return float(straggler.slowdown.quantile(self.streams.uniform_of("slowdown", device, visit)))
@@ -296,8 +306,20 @@ def _demands(
     up: Figure,
 ) -> Demands:
     """What `_Work`, or a single `Workload`, asks of devices with these figures (`CostModel._columns`)."""
-    rate_flops, overhead_s, down_bps, up_bps, latency_s, memory_bytes, idle_w, active_w, *radio = figures
-    down_w, up_w, down_j_per_bit, up_j_per_bit = radio
+    (
+        rate_flops,
+        overhead_s,
+        down_bps,
+        up_bps,
+        latency_s,
+        memory_bytes,
+        idle_w,
+        active_w,
+        down_w,
+        up_w,
+        down_j_per_bit,
+        up_j_per_bit,
+    ) = figures
     return Demands(
         devices,
         visits,

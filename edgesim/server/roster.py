@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, Self
@@ -58,9 +59,10 @@ class Roster:
     def __len__(self) -> int:
         return len(self.group)
 
-    def profile_of(self, device: int) -> str:
-        """Name of the profile of a device."""
-        return self.profiles[int(self.group[device])]
+    def profiles_of(self, devices: Sequence[int]) -> list[str]:
+        """Name of the profile of each of these devices."""
+        entries = self.group[np.asarray(devices, dtype=np.int64)]
+        return [self.profiles[entry] for entry in entries.tolist()]
 
 
 @lru_cache(maxsize=4)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from edgesim.errors import RunFailed
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.server.events import Outcome, VisitReport
+from edgesim.server.roster import Roster
 
 Table: TypeAlias = dict[str, list[Any]]
 """Columns by name, all of one length; null is None."""
@@ -62,11 +65,11 @@ class DispatchRows:
     def send(self, orders: Sequence[Order], workloads: Sequence[Workload]) -> None:
         """Append the rows of one batch of dispatches."""
         self.workloads.extend(workloads)
-        for order in orders:
-            self.device.append(order.device)
-            self.visit.append(order.visit)
-            self.base_version.append(order.version)
-            self.dispatched_s.append(order.time_s)
+        for _, device, visit, version, time_s in orders:
+            self.device.append(device)
+            self.visit.append(visit)
+            self.base_version.append(version)
+            self.dispatched_s.append(time_s)
         missing = len(self.workloads) - len(self.outcome)
         if missing > 0:
             self._grow(missing + _ROOM)
@@ -82,17 +85,18 @@ class DispatchRows:
 
     def end(self, dispatch: int, report: VisitReport, finished_s: float) -> None:
         """Write what a visit took and when it ended (NaN: it did not)."""
+        download_s, compute_s, upload_s, energy_j, cost_basis, paused_s = report
         # A null is left as it was when the row was appended.
-        if report.download_s is not None:
-            self.download_s[dispatch] = report.download_s
-        if report.compute_s is not None:
-            self.compute_s[dispatch] = report.compute_s
-        if report.upload_s is not None:
-            self.upload_s[dispatch] = report.upload_s
-        if report.energy_j is not None:
-            self.energy_j[dispatch] = report.energy_j
-        self.paused_s[dispatch] = report.paused_s
-        self.cost_basis[dispatch] = report.cost_basis
+        if download_s is not None:
+            self.download_s[dispatch] = download_s
+        if compute_s is not None:
+            self.compute_s[dispatch] = compute_s
+        if upload_s is not None:
+            self.upload_s[dispatch] = upload_s
+        if energy_j is not None:
+            self.energy_j[dispatch] = energy_j
+        self.paused_s[dispatch] = paused_s
+        self.cost_basis[dispatch] = cost_basis
         self.finished_s[dispatch] = finished_s
 
     def decide(self, dispatches: Sequence[int], outcome: Outcome) -> None:
@@ -120,7 +124,7 @@ class DispatchRows:
                 f"{len(undecided)} of {len(self)} dispatches have no outcome, first {undecided[0]}"
             )
 
-    def table(self, profile_of: Callable[[int], str], losses: Mapping[int, float | None]) -> Table:
+    def table(self, roster: Roster, losses: Mapping[int, float | None]) -> Table:
         """The table. Bytes and FLOPs are counted for the phases that were completed."""
         works, rows = self.workloads, slice(len(self))
         down_s, compute_s, up_s = (
@@ -130,7 +134,7 @@ class DispatchRows:
             "dispatch": list(range(len(self))),
             "device": self.device.tolist(),
             "visit": self.visit.tolist(),
-            "profile": [profile_of(device) for device in self.device],
+            "profile": roster.profiles_of(self.device),
             "submodel": [work.submodel for work in works],
             "density": [work.density for work in works],
             "kept": [work.kept for work in works],
@@ -166,13 +170,14 @@ class AggregationRows:
 
     def append(self, time_s: float, version: int, staleness: Sequence[int], made: Aggregation) -> None:
         """Append one row."""
+        updates, mean_density, mean_kept, covered_fraction = made
         self.time_s.append(time_s)
         self.version.append(version)
-        self.updates.append(made.updates)
+        self.updates.append(updates)
         self.mean_staleness.append(sum(staleness) / len(staleness))
-        self.mean_density.append(made.mean_density)
-        self.mean_kept.append(made.mean_kept)
-        self.covered_fraction.append(made.covered_fraction)
+        self.mean_density.append(mean_density)
+        self.mean_kept.append(mean_kept)
+        self.covered_fraction.append(covered_fraction)
 
     def table(self) -> Table:
         """The table."""
@@ -180,4 +185,7 @@ class AggregationRows:
 
 
 def _nullable(column: array[float]) -> list[float | None]:
-    return [None if math.isnan(value) else value for value in column]
+    values: list[float | None] = column.tolist()
+    for place in np.flatnonzero(np.isnan(column)).tolist():
+        values[place] = None
+    return values

@@ -135,7 +135,7 @@ class Server:
         merged = self._progress.aggregated
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
-            self._dispatches.table(self.view.roster.profile_of, losses),
+            self._dispatches.table(self.view.roster, losses),
             self._aggregations.table(),
             self._evaluations.table(),
         )
@@ -143,9 +143,9 @@ class Server:
     def _note(self, event: DriverEvent) -> bool:
         """Write down what happened; whether the policy is to hear of it."""
         match event:
-            case Arrived(dispatch, report):
-                self._visits.arrive(dispatch)
-                self._dispatches.end(dispatch, report, self._progress.time_s)
+            case Arrived():  # without captures, which cost more than all else here: it comes with every visit
+                self._visits.arrive(event.dispatch)
+                self._dispatches.end(event.dispatch, event.report, self._progress.time_s)
                 self._lost_in_a_row = 0
             case Lost(dispatch, outcome, report):
                 self._visits.lose(dispatch)
@@ -170,10 +170,10 @@ class Server:
 
     def _do(self, action: Action) -> None:
         match action:
-            case act.Dispatch(devices, tag):
-                self._dispatch(list(devices), tag)
-            case act.Aggregate(dispatches):
-                self._aggregate(sorted(dispatches))
+            case act.Dispatch():  # without captures, as in `_note`
+                self._dispatch(list(action.devices), action.tag)
+            case act.Aggregate():
+                self._aggregate(sorted(action.dispatches))
             case act.Refuse(dispatches, outcome):
                 self._refuse(tuple(dispatches), outcome)
             case act.Abandon():
@@ -221,15 +221,14 @@ class Server:
     def _aggregate(self, dispatches: list[int]) -> None:
         if not dispatches:
             raise RunFailed("coordination: an aggregation of nothing; abandon the round instead")
+        progress, rows, staleness = self._progress, self._dispatches, []
         for dispatch in dispatches:
             self._visits.take(dispatch)
-        progress, rows = self._progress, self._dispatches
-        staleness = [progress.version - rows.base_version[dispatch] for dispatch in dispatches]
+            age = rows.staleness[dispatch] = progress.version - rows.base_version[dispatch]
+            staleness.append(age)
+            progress.latest[rows.device[dispatch]] = dispatch
         made = self._learner.aggregate(dispatches, staleness, progress.time_s)
         rows.decide(dispatches, Outcome.AGGREGATED)
-        for dispatch, age in zip(dispatches, staleness, strict=True):
-            rows.staleness[dispatch] = age
-            progress.latest[rows.device[dispatch]] = dispatch
         progress.aggregated.extend(dispatches)
         progress.version += 1
         self._aggregations.append(progress.time_s, progress.version, staleness, made)

@@ -165,7 +165,8 @@ class View:
             devices = range(self.devices) if self._among is None else self._among.devices.tolist()
         elif self._among is not None:
             devices = [device for device in devices if self._among.mask[device]]
-        idle = [device for device in devices if device not in self._visits.busy]
+        busy = self._visits.busy
+        idle = [device for device in devices if device not in busy]
         if self._presence.always or not idle:
             return idle
         there = self._presence.present(np.array(idle, dtype=np.int64), self.time_s)

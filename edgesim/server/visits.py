@@ -15,6 +15,7 @@ _NONE: dict[int, None] = {}
 class _Group:
     """Open dispatches of one tag; dictionaries, because their order is the same in every process."""
 
+    tag: Tag
     in_flight: dict[int, None] = field(default_factory=dict)
     held: dict[int, None] = field(default_factory=dict)
 
@@ -28,6 +29,7 @@ class Visits:
         self.tags: list[Tag] = []
         self._devices: list[int] = []
         self._groups: dict[Tag, _Group] = {}
+        self._group_of: dict[int, _Group] = {}  # of open dispatches
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -36,8 +38,9 @@ class Visits:
         """Number the devices' visits consecutively and put them in flight; they are idle and distinct."""
         group = self._groups.get(tag)
         if group is None:
-            group = self._groups[tag] = _Group()
+            group = self._groups[tag] = _Group(tag)
         for dispatch, device in enumerate(devices, len(self.tags)):
+            self._group_of[dispatch] = group
             group.in_flight[dispatch] = None
             self.busy[device] = None
         self._devices.extend(devices)
@@ -62,7 +65,7 @@ class Visits:
             RunFailed: it is not.
         """
         for dispatch in dispatches:
-            group = self._group(dispatch)
+            group = self._group_of.get(dispatch)
             if group is None or dispatch not in group.in_flight:
                 raise RunFailed(f"coordination: dispatch {dispatch} is not in flight and cannot be cancelled")
 
@@ -72,7 +75,7 @@ class Visits:
 
     def lose(self, dispatch: int) -> None:
         """Forget a visit that brings no update."""
-        self._close_if_empty(self.tags[dispatch], self._land(dispatch))
+        self._close(dispatch, self._land(dispatch))
 
     def take(self, dispatch: int) -> None:
         """Take an update out of the held ones.
@@ -80,13 +83,13 @@ class Visits:
         Raises:
             RunFailed: it is not held.
         """
-        group = self._group(dispatch)
+        group = self._group_of.get(dispatch)
         if group is None or dispatch not in group.held:
             raise RunFailed(
                 f"coordination: dispatch {dispatch} is not held; decide about view.held(tag) only"
             )
         del group.held[dispatch]
-        self._close_if_empty(self.tags[dispatch], group)
+        self._close(dispatch, group)
 
     def in_flight(self, tag: Tag) -> KeysView[int]:
         """Dispatches of a tag that are at work, in dispatch order."""
@@ -110,17 +113,16 @@ class Visits:
         """Tags with anything in flight or held."""
         return self._groups.keys()
 
-    def _group(self, dispatch: int) -> _Group | None:
-        return self._groups.get(self.tags[dispatch]) if 0 <= dispatch < len(self.tags) else None
-
     def _land(self, dispatch: int) -> _Group:
-        group = self._group(dispatch)
+        group = self._group_of.get(dispatch)
         if group is None or dispatch not in group.in_flight:
             raise RunFailed(f"driver: dispatch {dispatch} ended although it was not in flight")
         del group.in_flight[dispatch]
         del self.busy[self._devices[dispatch]]
         return group
 
-    def _close_if_empty(self, tag: Tag, group: _Group) -> None:
+    def _close(self, dispatch: int, group: _Group) -> None:
+        """Forget a dispatch that is decided about, and its tag with the last one of it."""
+        del self._group_of[dispatch]
         if not group.in_flight and not group.held:
-            del self._groups[tag]
+            del self._groups[group.tag]

@@ -31,7 +31,7 @@ from edgesim.simulation.outages import OutageWatch
 from edgesim.simulation.staged import StagedVisit, staged
 from edgesim.simulation.stages import Stages
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
-from edgesim.simulation.visits import DirectVisit, Ending, Visit
+from edgesim.simulation.visits import DirectVisit, Ending, Took, Visit
 from edgesim.simulation.warmth import Warmth
 
 Numbers = NDArray[np.int64]
@@ -164,8 +164,8 @@ class Simulation:
             self._observer(self._clock.now, event)
         for effect in self._server.handle(event, self._clock.now):
             match effect:
-                case Start(orders, workloads):
-                    self._start(orders, workloads)
+                case Start():
+                    self._start(*effect)
                 case SetTimer(at_s, _, kind):
                     self._clock.call_at(at_s, TURN_OF[kind], 0, self._on_timer, effect)
                 case Abort(dispatches):
@@ -206,9 +206,8 @@ class Simulation:
         if self._sharing and (self._routes.multicast_link is not None or self._crosses(device)):
             self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
             return
-        down_s, compute_s, up_s, fits, down_j, compute_j, up_j = map(float, demand.phases())
-        seconds, joules = (down_s, compute_s, up_s), (down_j, compute_j, up_j)
-        self._begin(DirectVisit(order, seconds, joules, bool(fits), basis, False), self._leaves_s(device))
+        visit = DirectVisit(order, cast(Took, demand.phases()), basis, False)
+        self._begin(visit, math.inf if self._stays.always else self._leaves_s(device))
 
     def _begin_staged(self, visits: Sequence[StagedVisit], workloads: Sequence[Workload]) -> None:
         self._in_flight.update((visit.order.dispatch, visit) for visit in visits)
@@ -219,8 +218,6 @@ class Simulation:
         return bool(self._routes.route("down", device) or self._routes.route("up", device))
 
     def _leaves_s(self, device: int) -> float:
-        if self._stays.always:
-            return math.inf
         return float(self._stays.until_s(np.array([device]), self._clock.now)[0])
 
     def _begin(self, visit: DirectVisit, cut_s: float) -> None:
@@ -256,21 +253,10 @@ class Simulation:
         cut_s = np.minimum(self._stays.until_s(devices, now_s), now_s + failure_s)
         if self._charge is not None:
             cut_s = np.minimum(cut_s, self._charge.empty_s(devices, now_s, phases))
-        seconds = zip(
-            phases.download_s.tolist(), phases.compute_s.tolist(), phases.upload_s.tolist(), strict=True
-        )
-        joules = zip(
-            phases.energy_download_j.tolist(),
-            phases.energy_compute_j.tolist(),
-            phases.energy_upload_j.tolist(),
-            strict=True,
-        )
-        rows = zip(
-            orders, seconds, joules, phases.fits.tolist(), cut_s.tolist(), corrupted.tolist(), strict=True
-        )
+        took = zip(*(column.tolist() for column in phases), strict=True)
         basis = self._cost.basis
-        for order, took_s, took_j, fits, cut, spoilt in rows:
-            self._begin(DirectVisit(order, took_s, took_j, fits, basis(order.device), spoilt), cut)
+        for order, of_it, cut, spoilt in zip(orders, took, cut_s.tolist(), corrupted.tolist(), strict=True):
+            self._begin(DirectVisit(order, of_it, basis(order.device), spoilt), cut)
 
     def _no_time(self, order: Order, end_s: float) -> None:
         raise RunFailed(
@@ -315,7 +301,7 @@ class Simulation:
             return
         now_s, device = self._clock.now, visit.order.device
         if self._warmth.matters:
-            begin_s = visit.order.time_s + visit.seconds[0]
+            begin_s = visit.order.time_s + visit.took[0]
             self._warmth.worked(device, begin_s, visit.trained_s(now_s))
         if self._charge is not None:
             spent = ((seconds, joules) for seconds, joules, _ in visit.spent(now_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from edgesim.learner import Order
 from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
@@ -23,38 +23,37 @@ class Visit(Protocol):
         ...
 
 
+Took: TypeAlias = tuple[float, float, float, bool, float, float, float]
+"""`Phases` of a single visit, as numbers."""
+
+
 class DirectVisit(NamedTuple):
     """A visit whose phases are known.
 
     Attributes:
         order: what was asked for.
-        seconds: of download, training and upload.
-        joules: likewise; nan where unknown.
-        fits: whether the device has the memory for it; else the visit ends after the download.
+        took: what it takes; where its workload does not fit, it ends after the download.
         basis: how its seconds are known.
         spoilt: whether its update arrives corrupted.
     """
 
     order: Order
-    seconds: tuple[float, float, float]
-    joules: tuple[float, float, float]
-    fits: bool
+    took: Took
     basis: str
     spoilt: bool
 
     @property
     def end_s(self) -> float:
         """When it ends if nothing happens."""
-        down_s, compute_s, up_s = self.seconds
-        return self.order.time_s + (down_s + compute_s + up_s if self.fits else down_s)
+        down_s, compute_s, up_s, fits, _, _, _ = self.took
+        return self.order.time_s + (down_s + compute_s + up_s if fits else down_s)
 
     def ending(self) -> Ending:
         """What it reports then."""
-        order, (down_s, compute_s, up_s), joules, fits, basis, spoilt = self
+        order, (down_s, compute_s, up_s, fits, down_j, compute_j, up_j), basis, spoilt = self
         if not fits:
-            report = VisitReport(down_s, None, None, known(joules[0]), basis)
+            report = VisitReport(down_s, None, None, known(down_j), basis)
             return Lost(order.dispatch, Outcome.OUT_OF_MEMORY, report)
-        down_j, compute_j, up_j = joules
         report = VisitReport(down_s, compute_s, up_s, known(down_j + compute_j + up_j), basis)
         if spoilt:
             return Lost(order.dispatch, Outcome.REJECTED, report)
@@ -71,8 +70,8 @@ class DirectVisit(NamedTuple):
 
     def spent(self, now_s: float) -> Iterator[tuple[float, float, bool]]:
         """Seconds and joules of each phase so far, and whether it is completed."""
-        end_s = self.order.time_s
-        for whole_s, whole_j in zip(self.seconds[: 3 if self.fits else 1], self.joules, strict=False):
+        end_s, (*seconds, fits, down_j, compute_j, up_j) = self.order.time_s, self.took
+        for whole_s, whole_j in zip(seconds[: 3 if fits else 1], (down_j, compute_j, up_j), strict=False):
             begin_s, end_s = end_s, end_s + whole_s
             if end_s > now_s:
                 yield now_s - begin_s, whole_j * (now_s - begin_s) / whole_s, False
@@ -81,8 +80,8 @@ class DirectVisit(NamedTuple):
 
     def trained_s(self, now_s: float) -> float:
         """Seconds of training so far."""
-        spent_s = min(now_s - self.order.time_s - self.seconds[0], self.seconds[1])
-        return max(0.0, spent_s) if self.fits else 0.0
+        down_s, compute_s, _, fits, *_ = self.took
+        return max(0.0, min(now_s - self.order.time_s - down_s, compute_s)) if fits else 0.0
 
 
 Ending = Arrived | Lost

@@ -116,13 +116,15 @@ class Ledger:
 
     def take(self, orders: Sequence[Order], weights: Mapping[str, object]) -> list[Workload]:
         """Fix and remember the sub-model and workload of each order."""
-        if self._constant:
-            pairs = [self._pair_of(order.device) for order in orders]
-        else:
-            pairs = [self._decide(order, weights, place, len(orders)) for place, order in enumerate(orders)]
-        for order, (submodel, charged) in zip(orders, pairs, strict=True):
+        workloads = []
+        for place, order in enumerate(orders):
+            if self._constant:
+                submodel, charged = self._pair_of(order.device)
+            else:
+                submodel, charged = self._decide(order, weights, place, len(orders))
             self.open[order.dispatch] = Assignment(order, submodel, charged)
-        return [charged for _, charged in pairs]
+            workloads.append(charged)
+        return workloads
 
     def _pair_of(self, device: int) -> tuple[Submodel, Workload]:
         """What a device is always given; worked out once for all with its capacity and samples."""
@@ -131,13 +133,14 @@ class Ledger:
             _, samples = np.unique(self.samples, return_inverse=True)
             self._kinds = capacity.astype(np.int64) * (samples.max() + 1) + samples
         kind = self._kinds.item(device)
-        if kind not in self._pairs:
+        pair = self._pairs.get(kind)
+        if pair is None:
             submodel = self.expected(float(self.capacity[device]))
             charged = self.workload_of(submodel, int(self.samples[device]))
             if self.incremental and self.strategy.nested:
                 charged = self._in_increments(charged, device, self.expected)
-            self._pairs[kind] = submodel, charged
-        return self._pairs[kind]
+            pair = self._pairs[kind] = submodel, charged
+        return pair
 
     def _decide(
         self, order: Order, weights: Mapping[str, object], place: int, together: int
@@ -226,10 +229,11 @@ class Ledger:
             time_s: virtual time.
             look: for the accuracies of sub-models; null where nothing is trained.
         """
+        if self.growing is None:
+            return self._count(dispatches)
         version = self.open[dispatches[0]].order.version + staleness[0] + 1
         made = self._count(dispatches)
-        if self.growing is not None:
-            self.growing.after(version, time_s, self, look)
+        self.growing.after(version, time_s, self, look)
         return made
 
     def _count(self, dispatches: Sequence[int]) -> Aggregation:
