@@ -185,7 +185,7 @@ class AggregationRows:
 
 
 def _nullable(column: array[float]) -> list[float | None]:
-    values: list[float | None] = column.tolist()
+    values: list[float | None] = list(column)
     for place in np.flatnonzero(np.isnan(column)).tolist():
         values[place] = None
     return values
