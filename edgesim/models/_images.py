@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgesim.errors import InputError, Problem
+from edgesim.models._model import image_shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +30,28 @@ def norm_layer(norm: Norm) -> Callable[[int], nn.Module]:
     if norm == "group":
         return partial(nn.GroupNorm, GROUPS)
     return partial(nn.BatchNorm2d, momentum=None, track_running_stats=False)
+
+
+def adapted(
+    make: Callable[..., nn.Module], stem: str, norm: Norm, input_shape: tuple[int, ...], classes: int
+) -> nn.Module:
+    """One of torchvision's networks for these images and classes, with this norm.
+
+    Args:
+        make: torchvision's function.
+        stem: path of the first convolution.
+        norm: in place of batch norm with running averages.
+        input_shape: shape of one sample.
+        classes: number of outputs.
+
+    Raises:
+        InputError: the samples are no images, or too small for the norm.
+    """
+    shape = image_shape(input_shape)
+    network = make(num_classes=classes, norm_layer=norm_layer(norm))
+    fit_stem(network, stem, shape)
+    check_statistics(network, shape)
+    return network
 
 
 def fit_stem(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgesim.models._images import Norm, check_statistics, fit_stem, norm_layer
-from edgesim.models._model import Model, image_shape
+from edgesim.models._images import Norm, adapted
+from edgesim.models._model import Model
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -28,8 +28,4 @@ class MobileNetV2(Model):
         """The network, its modules named as torchvision names them; see `Model.build`."""
         from torchvision.models import mobilenet_v2
 
-        shape = image_shape(input_shape)
-        network: nn.Module = mobilenet_v2(num_classes=classes, norm_layer=norm_layer(self.norm))
-        fit_stem(network, "features.0.0", shape)
-        check_statistics(network, shape)
-        return network
+        return adapted(mobilenet_v2, "features.0.0", self.norm, input_shape, classes)

@@ -63,7 +63,7 @@ def test_what_no_device_holds_keeps_its_bits_and_the_rest_moves() -> None:
     learner = federation(HeteroFL(), [0.5] * 4)
     before = dict(learner.weights)
     run_round(learner, 0, range(4))
-    covered = learner.ledger.covered_fraction({HeteroFL().assign({}, learner.ledger.structure, context(0.5))})
+    covered = learner.ledger.covered_fraction([HeteroFL().assign({}, learner.ledger.structure, context(0.5))])
     slicer = make_slicer(STRUCTURE.units, prefix_cut(STRUCTURE.units, 0.5).kept)
     moved = 0
     for name, place in slicer.places.items():
