@@ -53,9 +53,15 @@ class Rule:
         self,
         submodel: Submodel,  # noqa: ARG002
         steps: int,  # noqa: ARG002
-        generator: np.random.Generator,  # noqa: ARG002
+        generator: Callable[[], np.random.Generator],  # noqa: ARG002
     ) -> dict[str, NDArray[np.float64]]:
-        """Numbers that change from batch to batch, [steps] each; in `aux` they are tensors without axes."""
+        """Numbers that change from batch to batch, [steps] each; in `aux` they are tensors without axes.
+
+        Args:
+            submodel: of the visit.
+            steps: of the visit.
+            generator: makes the visit's own generator, which costs as much as a small step.
+        """
         return {}
 
     def view(self, params: Tensors, aux: Tensors) -> Tensors:  # noqa: ARG002  (a mask method reads aux)

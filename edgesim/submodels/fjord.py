@@ -14,7 +14,7 @@ no gradient; momentum and weight decay act on all of p_max, as in the authors' c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -67,11 +67,11 @@ class OrderedDropout(Rule):
         return made
 
     def draws(
-        self, submodel: Submodel, steps: int, generator: np.random.Generator
+        self, submodel: Submodel, steps: int, generator: Callable[[], np.random.Generator]
     ) -> dict[str, NDArray[np.float64]]:
         """A level for each batch."""
         assert submodel.nest is not None
-        return {LEVEL: generator.integers(submodel.nest.levels, size=steps).astype(np.float64)}
+        return {LEVEL: generator().integers(submodel.nest.levels, size=steps).astype(np.float64)}
 
     def loss(
         self,

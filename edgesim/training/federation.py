@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -131,7 +132,6 @@ class Federation:
         params = masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
         samples = self.shards[order.device]
         batches = draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work)
-        drawn = self.streams.generator("rule", order.device, order.visit)
         aux = self._rule.aux(submodel, params)
         if self._rule.masks_classes:
             aux[PRESENT] = self._present_classes(order.device)
@@ -141,7 +141,9 @@ class Federation:
             frozen={name: slicer.take(name, base[name]) for name in part.frozen},
             buffers={name: slicer.take(name, base[name]) for name in part.buffers},
             aux=aux,
-            draws=self._rule.draws(submodel, len(batches), drawn),
+            draws=self._rule.draws(
+                submodel, len(batches), partial(self.streams.generator, "rule", order.device, order.visit)
+            ),
             samples=samples,
             batches=batches,
             lr=self.learning_rate(order.version),

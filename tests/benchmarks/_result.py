@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 
@@ -32,3 +33,8 @@ class Result:
     def met(self) -> bool:
         """Whether the target is."""
         return self.ratio <= self.target
+
+
+def results_of(name: str) -> list[Result]:
+    """Run one benchmark."""
+    return list(importlib.import_module(f"tests.benchmarks.{name}").measure())

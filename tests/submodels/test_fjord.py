@@ -89,7 +89,7 @@ def test_each_coordinate_knows_the_first_level_that_has_it() -> None:
 def test_levels_are_drawn_uniformly_up_to_the_width_of_the_device() -> None:
     steps = 4000
     submodel = assigned(FjORD(), 0.6)
-    drawn = OrderedDropout().draws(submodel, steps, np.random.default_rng(0))[LEVEL]
+    drawn = OrderedDropout().draws(submodel, steps, lambda: np.random.default_rng(0))[LEVEL]
     counts = np.bincount(drawn.astype(int), minlength=3)
     three_errors = 3 * np.sqrt(steps * 1 / 3 * 2 / 3)
     assert len(counts) == 3
