@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from edgesim import registry
 from edgesim.coordination._until import UntilFinished
@@ -321,10 +322,30 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
         calibration = Samples(pool.x[chosen], pool.y[chosen])
     channels_last = options.memory_format == "channels_last"
     elements = math.prod(parts.structure.output_shape)
+    optimum = _optimum(parts)
     return {
-        prefix: Evaluator(network, samples, scenario.training.loss, channels_last, calibration, elements)
+        prefix: Evaluator(
+            network,
+            samples,
+            scenario.training.loss,
+            channels_last,
+            calibration,
+            elements,
+            optimum if prefix == "" else None,
+        )
         for prefix, samples in splits.items()
     }
+
+
+def _optimum(parts: Parts) -> dict[str, Tensor] | None:
+    """The parameters at which the mean loss is least, where the data set knows."""
+    if parts.data.optimum is None:
+        return None
+    options = parts.scenario.execution
+    best = torch.from_numpy(parts.data.optimum).to(options.device, _DTYPES[options.precision])
+    named = dict(parts.network.named_parameters())
+    pieces = torch.split(best, [p.numel() for p in named.values()])
+    return {name: piece.reshape(p.shape) for (name, p), piece in zip(named.items(), pieces, strict=True)}
 
 
 def _clients(parts: Parts, evaluators: Mapping[str, Evaluator], dtype: torch.dtype) -> ClientModels | None:

@@ -11,6 +11,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
+def is_loss(metric: str) -> bool:
+    """Whether a metric is a mean loss over samples, of whichever split."""
+    return metric == "loss" or metric.endswith("_loss")
+
+
+def falls(metric: str) -> bool:
+    """Whether less of a metric is better."""
+    return is_loss(metric) or metric in ("gap", "distance")
+
+
 class Order(NamedTuple):
     """One visit that the server asks a device for.
 

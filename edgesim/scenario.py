@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -232,7 +232,22 @@ def _across(scenario: Scenario) -> list[Problem]:
             "choose another growth"
         )
         problems.append(Problem(message, "dataset.validation"))
+    problems.extend(_losses(scenario))
     if choices.devices > MAXIMUM_DEVICES:
         message = f"has {choices.devices} devices; at most {MAXIMUM_DEVICES} are simulated"
         problems.insert(0, Problem(message, "fleet"))
     return problems
+
+
+def _losses(scenario: Scenario) -> Iterator[Problem]:
+    """A model that gives the loss itself, a training that takes it, and samples that are functions."""
+    parts = {
+        "model": ("vector", scenario.model.gives_loss),
+        "dataset": ("quadratic", scenario.dataset.functions),
+        "training.loss": ("output", scenario.training.loss == "output"),
+    }
+    if len({asked for _, asked in parts.values()}) > 1:
+        wanted = [f"{key}: {name}" for key, (name, _) in parts.items()]
+        for key, (_, asked) in parts.items():
+            if not asked:
+                yield Problem(f"does not go with the others of {', '.join(wanted)}; take all or none", key)

@@ -20,6 +20,7 @@ from pydantic_core import core_schema
 
 from edgesim import yaml_source
 from edgesim.errors import show_value
+from edgesim.learner import falls
 from edgesim.registry import Named, component
 from edgesim.yaml_source import Count, Fraction, NonNegative, Positive, PositiveSeconds
 
@@ -70,7 +71,9 @@ class Training(Section):
         epochs: passes over a device's samples in one visit; 1 unless `steps` is given.
         steps: optimiser steps of one visit, instead of epochs.
         proximal: weight mu of the FedProx term.
+        loss: `output` where the model gives the loss of each sample itself, as `vector` does.
         clip_norm: largest norm of a step's gradient.
+        loss: `output` where the model gives the loss of each sample itself, as `vector` does.
     """
 
     epochs: Count | None = None
@@ -83,7 +86,7 @@ class Training(Section):
     weight_decay: NonNegative = 0.0
     clip_norm: Positive | None = None
     proximal: NonNegative = 0.0
-    loss: Literal["cross_entropy", "bce_with_logits"] = "cross_entropy"
+    loss: Literal["cross_entropy", "bce_with_logits", "output"] = "cross_entropy"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -175,13 +178,14 @@ def _reachable(target: dict[str, float]) -> dict[str, float]:
         if not 0 < accuracy <= 1:
             hint = f"; for {accuracy:g} % write {accuracy / 100:g}" if 1 < accuracy <= 100 else ""
             raise ValueError(f"{name} is a share between 0 and 1, got {accuracy:g}{hint}")
-    if target.get("loss", 1.0) <= 0:
-        raise ValueError(f"loss must be more than 0, got {target['loss']:g}")
+    for name, value in target.items():
+        if falls(name) and value <= 0:
+            raise ValueError(f"{name} must be more than 0, got {value:g}")
     return target
 
 
 Target = Annotated[
-    dict[Literal["accuracy", "loss", "top5_accuracy"], float],
+    dict[Literal["accuracy", "loss", "top5_accuracy", "gap", "distance"], float],
     Field(min_length=1, max_length=1),
     AfterValidator(_reachable),
     BeforeValidator(_without_nulls),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,8 @@ from pydantic import Field
 from edgesim.datasets._partition import Iid, Partition
 from edgesim.registry import component
 
-Inputs: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
-"""Numbers, float32 [n, *shape], or tokens, int64 [n, length]."""
+Inputs: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
+"""Numbers, float32 [n, *shape], float64 where theory wants more digits, or tokens, int64 [n, length]."""
 
 HELD_OUT = 5
 """One in so many samples is for testing, where the publisher has no test set."""
@@ -40,6 +40,8 @@ class Data:
         test_y: their classes, as `train_y`, [m, ...].
         classes: number of classes.
         clients: natural client of each training sample, int64 [n]; null where not known or not asked for.
+        optimum: where the mean loss of the test samples is least, float64 [parameters], in the order of the
+            model's parameters; null where nobody knows.
     """
 
     train_x: Inputs
@@ -48,6 +50,7 @@ class Data:
     test_y: NDArray[np.int64]
     classes: int
     clients: NDArray[np.int64] | None = None
+    optimum: NDArray[np.float64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -95,7 +98,12 @@ class Dataset(ABC):
     Attributes:
         partition: how the training samples are dealt to the clients.
         validation: share of the training samples that is held out from the clients.
+
+    Claims:
+        functions: its samples are functions of the model's parameters, with nothing to predict.
     """
+
+    functions: ClassVar[bool] = False
 
     partition: Partition = Iid()
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0

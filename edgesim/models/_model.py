@@ -21,9 +21,11 @@ class Model(ABC):
     Claims:
         reads_tokens: whether samples are tokens, of which there are as many as classes, or numbers; null
             where that is not known.
+        gives_loss: whether the output is the loss of each sample, and no prediction.
     """
 
     reads_tokens: ClassVar[bool | None] = False
+    gives_loss: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:

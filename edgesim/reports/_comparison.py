@@ -36,6 +36,7 @@ class Variant:
         reached: runs that arrived; null as before.
         speedup: against the first variant, see `edgesim.reports._statistics.speedup`.
         final_accuracy: accuracy of the last evaluation.
+        final_gap: how far its loss is above the least, where that is known.
         virtual_s: seconds of the whole run.
         aggregations: how often updates were merged.
         bytes_up: uploaded by all devices.
@@ -51,6 +52,7 @@ class Variant:
     reached: int | None
     speedup: float | None
     final_accuracy: Spread | None
+    final_gap: Spread | None
     virtual_s: Spread
     aggregations: float
     bytes_up: float
@@ -147,7 +149,9 @@ def _arrivals(group: Mapping[Seed, RunResult]) -> dict[Seed, float]:
 def _variant(name: str, group: Mapping[Seed, RunResult], baseline_s: Mapping[Seed, float]) -> Variant:
     arrivals_s = _arrivals(group)
     summaries = [run.summary for run in group.values()]
-    accuracies = _known([summary["final"]["accuracy"] for summary in summaries])
+    accuracies, gaps = (
+        _known([summary["final"].get(name) for summary in summaries]) for name in ("accuracy", "gap")
+    )
     energies_j = _known([summary["energy_j"] for summary in summaries])
     return Variant(
         name=name,
@@ -156,6 +160,7 @@ def _variant(name: str, group: Mapping[Seed, RunResult], baseline_s: Mapping[See
         reached=sum(map(math.isfinite, arrivals_s.values())) if arrivals_s else None,
         speedup=speedup(baseline_s, arrivals_s),
         final_accuracy=spread(accuracies) if accuracies else None,
+        final_gap=spread(gaps) if gaps else None,
         virtual_s=spread([summary["virtual_s"] for summary in summaries]),
         aggregations=statistics.median(summary["aggregations"] for summary in summaries),
         bytes_up=statistics.median(summary["bytes_up"] for summary in summaries),

@@ -73,6 +73,11 @@ def factor(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3g}x"
 
 
+def number(value: float | None) -> str:
+    """A number without a unit: `0.0123`."""
+    return UNKNOWN if value is None else f"{value:.3g}"
+
+
 def count(value: float | None) -> str:
     """A number of things; medians may lie halfway between two."""
     return UNKNOWN if value is None else f"{value:g}"

@@ -34,6 +34,8 @@ def _lines(result: RunResult, path: Path) -> Iterator[str]:
     if final["accuracy"] is not None:
         loss = "not finite" if final["loss"] is None else f"{final['loss']:.4g}"
         yield f"accuracy {_format.fraction(final['accuracy'])}, loss {loss} at the end"
+    if final.get("gap") is not None:
+        yield f"{_format.number(final['gap'])} above the least loss at the end"
     if summary["target_reached"]:
         target = ", ".join(f"{metric} {value:g}" for metric, value in summary["target"].items())
         yield f"{target} reached after {_format.seconds(summary['seconds_to_target'])}"

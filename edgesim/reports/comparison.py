@@ -54,6 +54,7 @@ def _variant_json(variant: Variant) -> dict[str, Any]:
         "speedup": variant.speedup,
         "final_accuracy": accuracy["median"],
         "final_accuracy_interval": {"low": accuracy["low"], "high": accuracy["high"]},
+        "final_gap": _interval_json(variant.final_gap),
         "virtual_s": _interval_json(variant.virtual_s),
         "aggregations": variant.aggregations,
         "bytes_up": variant.bytes_up,
@@ -131,7 +132,7 @@ def _arrivals_known(comparison: Comparison) -> bool:
 
 def _main_table(comparison: Comparison) -> Table:
     """Times to the target where one is known, else the times of whole runs."""
-    columns = (_TO_TARGET if _arrivals_known(comparison) else _WHOLE_RUN) | _ALWAYS
+    columns = (_TO_TARGET if _arrivals_known(comparison) else _WHOLE_RUN) | _reached(comparison) | _SPENT
     table = Table(box=box.MARKDOWN)
     table.add_column("variant")
     for heading in columns:
@@ -139,6 +140,11 @@ def _main_table(comparison: Comparison) -> Table:
     for variant in comparison.variants:
         table.add_row(variant.name, *(show(variant) for show in columns.values()))
     return table
+
+
+def _reached(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:
+    """How good the models are in the end."""
+    return _GAP if any(variant.final_gap is not None for variant in comparison.variants) else _ACCURACY
 
 
 def _arrival(variant: Variant) -> str:
@@ -165,8 +171,13 @@ _WHOLE_RUN: dict[str, Callable[[Variant], str]] = {
     "time of the run": lambda variant: _interval(variant.virtual_s, _format.seconds),
     "aggregations": lambda variant: _format.count(variant.aggregations),
 }
-_ALWAYS: dict[str, Callable[[Variant], str]] = {
+_ACCURACY: dict[str, Callable[[Variant], str]] = {
     "final accuracy": lambda variant: _interval(variant.final_accuracy, _format.fraction),
+}
+_GAP: dict[str, Callable[[Variant], str]] = {
+    "final gap": lambda variant: _interval(variant.final_gap, _format.number),
+}
+_SPENT: dict[str, Callable[[Variant], str]] = {
     "bytes up": lambda variant: _format.size(variant.bytes_up),
     "energy": lambda variant: _format.energy(variant.energy_j),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from edgesim.learner import falls, is_loss
 from edgesim.results.learning import loss_trend
 from edgesim.results.thinness import thin_layers
 
@@ -86,18 +87,10 @@ def summarise(tables: Mapping[str, pd.DataFrame], context: Context) -> dict[str,
 
 
 def seconds_to_target(evaluations: pd.DataFrame, metric: str, value: float) -> float | None:
-    """Virtual time of the first evaluation at or beyond the target (design section 5); null if there is none.
-
-    Losses count downwards, everything else upwards.
-    """
+    """Virtual time of the first evaluation at or beyond the target (design section 5); null if none is."""
     measured = evaluations[metric]
-    reached = measured <= value if _falls(metric) else measured >= value
+    reached = measured <= value if falls(metric) else measured >= value
     return float(evaluations.loc[reached, "time_s"].iloc[0]) if reached.any() else None
-
-
-def _falls(metric: str) -> bool:
-    """Whether less is better."""
-    return metric == "loss" or metric.endswith("_loss")
 
 
 def _arrival(evaluations: pd.DataFrame, target: Mapping[str, float] | None) -> dict[str, Any]:
@@ -130,7 +123,7 @@ def _best(evaluations: pd.DataFrame) -> dict[str, float | None]:
 
 def _extreme(evaluations: pd.DataFrame, metric: str) -> float:
     values = evaluations[metric]
-    return float(values.min() if _falls(metric) else values.max())
+    return float(values.min() if falls(metric) else values.max())
 
 
 def _total(values: pd.Series[float]) -> float | None:
@@ -187,7 +180,7 @@ def _did_not_learn(tables: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     evaluations = tables["evaluations"]
     for name in _metrics(evaluations):
         first, last = evaluations[name].iloc[0], evaluations[name].iloc[-1]
-        if _falls(name) and not math.isnan(first) and not last < first:
+        if is_loss(name) and not math.isnan(first) and not last < first:
             yield f"the model did not learn: {name} was {first:.4g} at first and is {last:.4g} at the end"
     trend = loss_trend(tables["dispatches"])
     if trend is not None and not trend.falls:

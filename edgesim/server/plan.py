@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgesim.errors import RunFailed, did_you_mean
-
-_FALLING = frozenset({"loss", "train_loss"})
+from edgesim.learner import falls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,7 @@ class EvaluationPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A value of a metric that the run is to reach; losses count downwards, everything else upwards."""
+    """A value of a metric that the run is to reach; see `falls` for which way it counts."""
 
     metric: str
     value: float
@@ -43,7 +42,7 @@ class Target:
                 f'stop.target: no metric "{self.metric}" in this run{hint} (it measures {", ".join(metrics)})'
             )
         value = metrics[self.metric]
-        return value <= self.value if self.metric in _FALLING else value >= self.value
+        return value <= self.value if falls(self.metric) else value >= self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,8 @@ class Submodel:
         layers: indices of the trained layers; all layers are held and run forward.
         mask_bytes: what describing the sub-model adds to the download (algorithms 1.5).
         cut: the units that are held; null for all of them.
-        mask: the coordinates that are held; null for all of them.
+        mask: the coordinates that are held and trained; null for all of them.
+        holds_all: whether the others are held too, and run; the mask then says what is trained and sent back.
         frozen: tensors of trained layers that are run and not trained, as another device trains them.
         nest: what of it each batch runs; null for all of it.
         scaler: whether hidden activations are divided by the held share in training.
@@ -120,6 +121,7 @@ class Submodel:
     mask_bytes: int = 0
     cut: Cut | None = None
     mask: Mask | None = None
+    holds_all: bool = False
     frozen: frozenset[str] = frozenset()
     nest: Nest | None = None
     scaler: bool = False
@@ -127,9 +129,14 @@ class Submodel:
     name: str | None = None
 
     @property
+    def held_mask(self) -> Mask | None:
+        """The coordinates that are held; null for all of them."""
+        return None if self.holds_all else self.mask
+
+    @property
     def key(self) -> str:
         """Name of what is held."""
-        if self.cut is None and self.mask is None:
+        if self.cut is None and self.held_mask is None:
             return "weights"
         return self.label if self.name is None else self.name
 

@@ -83,14 +83,15 @@ def size_of(structure: ModelStructure, submodel: Submodel) -> Size:
     """Count a sub-model of a structure that is already cut to it."""
     kept = {} if submodel.mask is None else submodel.mask.kept
     whole = {name: p.numel() for name, p in structure.network.named_parameters()} if kept else {}
-    held = [
+    masked = [
         layer.parameters - sum(whole[name] - kept[name] for name in layer.tensors if name in kept)
         for layer in structure.layers
     ]
+    held = [layer.parameters for layer in structure.layers] if submodel.holds_all else masked
     params, statistics = _elements(structure, submodel.frozen)
     return Size(
         held=sum(held),
-        trained=sum(held[index] for index in submodel.layers) - params,
+        trained=sum(masked[index] for index in submodel.layers) - params,
         statistics=structure.trained_statistics(structure.all_layers),
         trained_statistics=structure.trained_statistics(submodel.layers) - statistics,
         active=tuple(

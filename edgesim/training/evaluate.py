@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ class Evaluator:
         channels_last: memory layout of image batches.
         calibration: what statistics are taken from; null where the network needs none.
         output_elements: of one sample; like those of its input, they bound a batch.
+        optimum: the parameters at which the loss is least, where known.
     """
 
     network: nn.Module
@@ -44,14 +46,29 @@ class Evaluator:
     channels_last: bool
     calibration: Samples | None = None
     output_elements: int = 1
+    optimum: Mapping[str, Tensor] | None = None
 
-    @torch.inference_mode()
     def __call__(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """`loss`, meaned over samples, and `accuracy`, the share of labels at which the output is largest.
 
         For tokens of more than five kinds also `top5_accuracy`, the share of labels among the five at which
-        it is largest (FedGMR).
+        it is largest (FedGMR). Where the output is the loss there are no labels, and where the optimum is
+        known there are `gap`, how far the loss is above the least, and `distance`, the 2-norm of the
+        parameters less the optimum.
         """
+        metrics = self._measured(weights)
+        if self.optimum is not None:
+            apart = [(weights[name] - best).square().sum() for name, best in self.optimum.items()]
+            metrics["gap"] = metrics["loss"] - self._least
+            metrics["distance"] = float(torch.stack(apart).sum().sqrt())
+        return metrics
+
+    @cached_property
+    def _least(self) -> float:
+        return self._measured(self.optimum or {})["loss"]
+
+    @torch.inference_mode()
+    def _measured(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         total = torch.zeros((), dtype=torch.float64, device=self.samples.x.device)
         right: Counter[str] = Counter()
         was_training = self.network.training
@@ -60,7 +77,8 @@ class Evaluator:
         for x, y in self._batches(self.samples):
             output = functional_call(self.network, tensors, (x,))
             total += CRITERIA[self.loss](output, y, output.new_ones(len(y)))
-            right.update(self._right(output, y))
+            if self.loss != "output":
+                right.update(self._right(output, y))
         self.network.train(was_training)
         labels = int((self.samples.y != IGNORED).sum())
         return {

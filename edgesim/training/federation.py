@@ -86,6 +86,9 @@ class Federation:
     _divergence: dict[str, list[object]] = field(
         default_factory=lambda: {"version": [], "layer": [], "divergence": []}
     )
+    _coordinates: dict[str, list[float]] = field(
+        default_factory=lambda: {"version": [], "coordinate": [], "value": []}
+    )
     _metrics: dict[str, float] | None = None
     _version: int = 0
 
@@ -129,7 +132,7 @@ class Federation:
         order, submodel = assignment.order, assignment.submodel
         base, held = self._bases[order.dispatch], self.ledger.structure_of(submodel)
         part, slicer = self._part(held, submodel), self._slicer(submodel.cut)
-        params = masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.mask)
+        params = masked({name: slicer.take(name, base[name]) for name in part.trained}, submodel.held_mask)
         samples = self.shards[order.device]
         batches = draw_batches(self.streams, order.device, order.visit, len(samples), self.ledger.work)
         aux = self._rule.aux(submodel, params)
@@ -174,7 +177,7 @@ class Federation:
             network=job.network,
             params={**job.frozen, **result.params},
             buffers=result.buffers,
-            mask=assignment.submodel.mask,
+            mask=assignment.submodel.held_mask,
             places=update.places,
             weight=update.weight,
         )
@@ -284,19 +287,34 @@ class Federation:
                 self._metrics |= {f"{prefix}{name}": value for name, value in measured.items()}
             for capacity in self.rungs:
                 self._metrics |= self._of_submodel(capacity)
+            if self._is_vector:
+                self._write_coordinates()
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
+
+    @property
+    def _is_vector(self) -> bool:
+        """Whether the optimum is known, so that the coordinates tell something."""
+        return self.evaluators[""].optimum is not None
+
+    def _write_coordinates(self) -> None:
+        values = torch.cat(
+            [self.weights[name].flatten() for name in self.evaluators[""].optimum or {}]
+        ).tolist()
+        rows = [self._version] * len(values), range(len(values)), values
+        for column, found in zip(self._coordinates.values(), rows, strict=True):
+            column.extend(found)
 
     def _of_submodel(self, capacity: float) -> dict[str, float]:
         """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
         submodel = self.ledger.shown(capacity, self._version, self.weights)
-        kept = {} if submodel.mask is None else submodel.mask.kept
+        kept = {} if submodel.held_mask is None else submodel.held_mask.kept
         if submodel.cut is None and all(self.weights[name].numel() == held for name, held in kept.items()):
             return {}
         structure = self.ledger.structure_of(submodel)
         part, slicer = self._part(structure, submodel), self._slicer(submodel.cut)
         names = (*part.trained, *part.frozen, *part.buffers)
-        held = masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.mask)
+        held = masked({name: slicer.take(name, self.weights[name]) for name in names}, submodel.held_mask)
         dtype = next(iter(self.weights.values())).dtype
         measured = self.evaluators[""].of(structure.network, dtype)(held)
         return {f"{name}_at_{capacity:g}": value for name, value in measured.items()}
@@ -307,5 +325,9 @@ class Federation:
         return self.ledger.finished
 
     def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
-        """Columns of the ledger's tables, and how far the updates of every tenth aggregation diverge."""
-        return {**self.ledger.tables(), "divergence": self._divergence}
+        """Columns of the ledger's tables, and how far the updates of every tenth aggregation diverge.
+
+        Where the optimum is known, the coordinates of the versions that were evaluated, too.
+        """
+        coordinates = {"coordinates": self._coordinates} if self._is_vector else {}
+        return {**self.ledger.tables(), "divergence": self._divergence, **coordinates}

@@ -15,7 +15,7 @@ from edgesim.submodels._rule import Rule
 
 Tensors = Mapping[str, Tensor]
 Precision = Literal["float32", "bfloat16", "float64"]
-Loss = Literal["cross_entropy", "bce_with_logits"]
+Loss = Literal["cross_entropy", "bce_with_logits", "output"]
 
 ANCHOR = "anchor/"  # aux tensors under this prefix hold the parameters that the visit started from
 
@@ -42,6 +42,11 @@ def bce_with_logits(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
     return (_per_sample(each.mean(-1), labels) * weight).sum()
 
 
+def output(values: Tensor, labels: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG001
+    """The network's output [batch, 1] is the loss of each sample already."""
+    return (values.squeeze(-1) * weight).sum()
+
+
 def _per_sample(values: Tensor, labels: Tensor) -> Tensor:
     """Values [batch] as they are, or the mean [batch] of those [batch, length] whose labels count."""
     if labels.dim() == 1:
@@ -50,7 +55,7 @@ def _per_sample(values: Tensor, labels: Tensor) -> Tensor:
     return (values * counted).sum(-1) / counted.sum(-1).clamp(min=1)
 
 
-CRITERIA = {"cross_entropy": cross_entropy, "bce_with_logits": bce_with_logits}
+CRITERIA = {"cross_entropy": cross_entropy, "bce_with_logits": bce_with_logits, "output": output}
 
 
 @dataclass(frozen=True)

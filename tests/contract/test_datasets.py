@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgesim import registry
 from edgesim.datasets._dataset import IGNORED, Data, Dataset
-from edgesim.datasets._partition import Dirichlet, Iid
+from edgesim.datasets._partition import Dirichlet, Iid, Natural
 from edgesim.errors import InputError
 from tests.datasets.copies import COPIES
 from tests.originals import ORIGINALS
@@ -62,7 +62,7 @@ def test_it_is_a_frozen_component_with_a_partition_and_a_held_out_share(
     plain = made(cls, required)
     assert dataclasses.is_dataclass(plain)
     assert type(plain).__dataclass_params__.frozen
-    assert (plain.partition, plain.validation) == (Iid(), 0)
+    assert (plain.partition, plain.validation) == (Natural() if cls.functions else Iid(), 0)
     dealt = made(cls, required | {"partition": {"name": "dirichlet", "alpha": 0.3}, "validation": 0.1})
     assert (dealt.partition, dealt.validation) == (Dirichlet(alpha=0.3), 0.1)
     for share in (-0.1, 1.0):
@@ -72,7 +72,7 @@ def test_it_is_a_frozen_component_with_a_partition_and_a_held_out_share(
 
 def test_its_samples_are_finite_and_of_one_shape(data: Data) -> None:
     for x, y in ((data.train_x, data.train_y), (data.test_x, data.test_y)):
-        assert x.dtype in (np.float32, np.int64)
+        assert x.dtype in (np.float32, np.int64, np.float64)
         assert x.shape == (len(y), *data.input_shape)
         assert np.isfinite(x).all()
         assert x.flags.c_contiguous
@@ -92,6 +92,10 @@ def test_tokens_and_what_is_predicted_from_them_are_of_one_vocabulary(data: Data
             predicted = y[y != IGNORED]
             assert min(x.min(), predicted.min()) >= 0
             assert max(x.max(), predicted.max()) < data.classes
+
+
+def test_what_has_nothing_to_predict_has_one_class_and_an_optimum(cls: Any, data: Data) -> None:
+    assert (data.optimum is not None) == cls.functions == (data.classes == 1)
 
 
 def test_every_training_sample_has_a_natural_client_or_none_has(data: Data) -> None:
