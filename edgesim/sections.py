@@ -71,7 +71,7 @@ class Training(Section):
         epochs: passes over a device's samples in one visit; 1 unless `steps` is given.
         steps: optimiser steps of one visit, instead of epochs.
         proximal: weight mu of the FedProx term.
-        loss: `output` where the model gives the loss of each sample itself, as `vector` does.
+        loss: of a sample; no choice where the model gives that itself, as `vector` does.
         clip_norm: largest norm of a step's gradient.
         loss: `output` where the model gives the loss of each sample itself, as `vector` does.
     """
@@ -86,7 +86,7 @@ class Training(Section):
     weight_decay: NonNegative = 0.0
     clip_norm: Positive | None = None
     proximal: NonNegative = 0.0
-    loss: Literal["cross_entropy", "bce_with_logits", "output"] = "cross_entropy"
+    loss: Literal["cross_entropy", "bce_with_logits"] = "cross_entropy"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
