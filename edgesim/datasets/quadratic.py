@@ -11,7 +11,8 @@ b_i are made up (Shulgin and Richtarik 2023, arXiv 2306.16484; sizes as in algor
     A, A_i' = B'B / d + ridge I  with Gaussian B, or with eigenvalues from 1/condition to 1, in equal ratios
 
 A sample is one function, as the model `vector` reads it; a client has one, or several whose b scatters around
-b_i: the noise of stochastic gradients, whose mean over the client is 0. They are for testing, too. The problem is drawn from `instance`, so that runs with other seeds work on the same one.
+b_i: the noise of stochastic gradients, whose mean over the client is 0. All of them are for testing, too. The
+problem is drawn from `instance`, so that runs with other seeds work on the same one.
 """
 
 from __future__ import annotations
