@@ -65,20 +65,20 @@ class Problem:
     @cached_property
     def diagonals(self) -> Floats:
         """The diagonals of the D_i [n, d]."""
-        return np.einsum("ijj->ij", self.curvatures)
+        return np.asarray(np.einsum("ijj->ij", self.curvatures))
 
     @cached_property
     def optimum(self) -> Floats:
         """x* [d]."""
-        return np.linalg.solve(self.curvature, self.offset)
+        return np.asarray(np.linalg.solve(self.curvature, self.offset), dtype=np.float64)
 
     def gradient(self, x: Floats) -> Floats:
         """Gradients of f [..., d] at x [..., d]."""
-        return x @ self.curvature - self.offset
+        return np.asarray(x @ self.curvature - self.offset)
 
     def gap(self, x: Floats) -> Floats:
         """f less its minimum [...] at x [..., d]: 1/2 ||x - x*||^2 in the norm of Lbar."""
-        return self.square(x - self.optimum, self.curvature) / 2
+        return np.asarray(self.square(x - self.optimum, self.curvature) / 2)
 
     @staticmethod
     def square(x: Floats, matrix: Floats) -> Floats:
@@ -108,7 +108,7 @@ class Run:
     @property
     def distance(self) -> Floats:
         """2-norm of x - x*, of each version [rounds + 1]."""
-        return np.linalg.norm(self.x - self.problem.optimum, axis=1)
+        return np.asarray(np.linalg.norm(self.x - self.problem.optimum, axis=1), dtype=np.float64)
 
 
 def run(*overrides: str, text: str = QUADRATIC, variant: str | None = None, seed: int = 1) -> Run:
