@@ -34,7 +34,7 @@ from edgesim.training.client_models import ClientModels
 from edgesim.training.cohorts import Execution, Samples, Trainer
 from edgesim.training.evaluate import Evaluator, has_static_norms, tracking
 from edgesim.training.federation import Federation
-from edgesim.training.objective import Objective
+from edgesim.training.objective import Loss, Objective
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
@@ -263,7 +263,7 @@ def federation(parts: Parts) -> Federation:
     training = scenario.training
     objective = Objective(
         rule=scenario.submodel.rule,
-        loss=training.loss,
+        loss=_loss(scenario),
         proximal=training.proximal,
         clip_norm=training.clip_norm,
         precision=options.precision,
@@ -294,12 +294,7 @@ def federation(parts: Parts) -> Federation:
         shards=parts.shards,
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
-        weights={
-            name: value.detach()
-            .to(options.device, _DTYPES[options.precision] if value.is_floating_point() else None)
-            .clone()
-            for name, value in (*network.named_parameters(), *network.named_buffers())
-        },
+        weights=_initial(parts),
         rungs=_rungs(parts),
     )
 
@@ -322,12 +317,12 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
         calibration = Samples(pool.x[chosen], pool.y[chosen])
     channels_last = options.memory_format == "channels_last"
     elements = math.prod(parts.structure.output_shape)
-    optimum = _optimum(parts)
+    optimum = None if parts.data.optimum is None else _parameters(parts, parts.data.optimum)
     return {
         prefix: Evaluator(
             network,
             samples,
-            scenario.training.loss,
+            _loss(scenario),
             channels_last,
             calibration,
             elements,
@@ -337,14 +332,29 @@ def _evaluators(parts: Parts, splits: Mapping[str, Samples], pool: Samples) -> d
     }
 
 
-def _optimum(parts: Parts) -> dict[str, Tensor] | None:
-    """The parameters at which the mean loss is least, where the data set knows."""
-    if parts.data.optimum is None:
-        return None
+def _loss(scenario: Scenario) -> Loss:
+    """What the scenario chose, unless its model gives the loss itself."""
+    return "output" if scenario.model.gives_loss else scenario.training.loss
+
+
+def _initial(parts: Parts) -> dict[str, Tensor]:
+    """Parameters and buffers of version 0: as the model drew them, or where the data set has it begin."""
+    options, network = parts.scenario.execution, parts.network
+    drawn = {
+        name: value.detach()
+        .to(options.device, _DTYPES[options.precision] if value.is_floating_point() else None)
+        .clone()
+        for name, value in (*network.named_parameters(), *network.named_buffers())
+    }
+    return drawn if parts.data.start is None else drawn | _parameters(parts, parts.data.start)
+
+
+def _parameters(parts: Parts, values: NDArray[np.float64]) -> dict[str, Tensor]:
+    """Values [parameters] by name and in the shapes of the model's parameters."""
     options = parts.scenario.execution
-    best = torch.from_numpy(parts.data.optimum).to(options.device, _DTYPES[options.precision])
+    flat = torch.from_numpy(values).to(options.device, _DTYPES[options.precision])
     named = dict(parts.network.named_parameters())
-    pieces = torch.split(best, [p.numel() for p in named.values()])
+    pieces = torch.split(flat, [p.numel() for p in named.values()])
     return {name: piece.reshape(p.shape) for (name, p), piece in zip(named.items(), pieces, strict=True)}
 
 

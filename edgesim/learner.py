@@ -6,6 +6,7 @@ metrics. Nothing else passes between the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -19,6 +20,19 @@ def is_loss(metric: str) -> bool:
 def falls(metric: str) -> bool:
     """Whether less of a metric is better."""
     return is_loss(metric) or metric in ("gap", "distance")
+
+
+_COORDINATE = re.compile("x[0-9]+")
+
+
+def coordinate(number: int) -> str:
+    """Name of the metric that is a coordinate of the parameters."""
+    return f"x{number}"
+
+
+def is_coordinate(metric: str) -> bool:
+    """Whether a metric is a coordinate: neither more nor less of it is better."""
+    return _COORDINATE.fullmatch(metric) is not None
 
 
 class Order(NamedTuple):

@@ -232,22 +232,20 @@ def _across(scenario: Scenario) -> list[Problem]:
             "choose another growth"
         )
         problems.append(Problem(message, "dataset.validation"))
-    problems.extend(_losses(scenario))
+    problems.extend(_functions(scenario))
     if choices.devices > MAXIMUM_DEVICES:
         message = f"has {choices.devices} devices; at most {MAXIMUM_DEVICES} are simulated"
         problems.insert(0, Problem(message, "fleet"))
     return problems
 
 
-def _losses(scenario: Scenario) -> Iterator[Problem]:
-    """A model that gives the loss itself, a training that takes it, and samples that are functions."""
-    parts = {
-        "model": ("vector", scenario.model.gives_loss),
-        "dataset": ("quadratic", scenario.dataset.functions),
-        "training.loss": ("output", scenario.training.loss == "output"),
-    }
-    if len({asked for _, asked in parts.values()}) > 1:
-        wanted = [f"{key}: {name}" for key, (name, _) in parts.items()]
-        for key, (_, asked) in parts.items():
-            if not asked:
-                yield Problem(f"does not go with the others of {', '.join(wanted)}; take all or none", key)
+def _functions(scenario: Scenario) -> Iterator[Problem]:
+    """Samples that are functions need a model that is their argument, and have no other loss."""
+    if scenario.model.gives_loss != scenario.dataset.functions:
+        message = (
+            "does not go with the data set: samples that are functions, as those of quadratic, are for a model"
+            " that gives their value, as vector does, and other samples for other models"
+        )
+        yield Problem(message, "model")
+    elif scenario.model.gives_loss and "loss" in scenario.training.model_fields_set:
+        yield Problem(f'"{name_of(scenario.model)}" gives the loss itself; leave it out', "training.loss")

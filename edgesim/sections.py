@@ -87,7 +87,7 @@ class Training(Section):
         steps: optimiser steps of one visit, instead of epochs.
         proximal: weight mu of the FedProx term.
         clip_norm: largest norm of a step's gradient.
-        loss: `output` where the model gives the loss of each sample itself, as `vector` does.
+        loss: of a sample; no choice where the model gives that itself, as `vector` does.
     """
 
     epochs: Count | None = None
@@ -100,7 +100,7 @@ class Training(Section):
     weight_decay: NonNegative = 0.0
     clip_norm: Positive | None = None
     proximal: NonNegative = 0.0
-    loss: Literal["cross_entropy", "bce_with_logits", "output"] = "cross_entropy"
+    loss: Literal["cross_entropy", "bce_with_logits"] = "cross_entropy"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

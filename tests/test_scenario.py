@@ -217,8 +217,8 @@ def test_evaluation_is_by_rounds_or_by_time(text: str, every: Every) -> None:
         (
             "{rounds: 3}",
             "{target: {acuracy: 0.8}}",
-            "x.yaml:9: stop.target.acuracy: must be 'accuracy', 'loss', 'top5_accuracy', 'gap' or 'distance', got "
-            '"acuracy"; did you mean "accuracy"?',
+            "x.yaml:9: stop.target.acuracy: must be 'accuracy', 'loss', 'top5_accuracy', 'gap' or "
+            '\'distance\', got "acuracy"; did you mean "accuracy"?',
         ),
         ("{rounds: 3}", "{target: {}}", "x.yaml:9: stop.target: must have at least 1 item, got {}"),
         ("stop", "seed: -1\nstop", "x.yaml:9: seed: must be greater than or equal to 0, got -1"),

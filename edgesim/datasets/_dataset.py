@@ -42,6 +42,7 @@ class Data:
         clients: natural client of each training sample, int64 [n]; null where not known or not asked for.
         optimum: where the mean loss of the test samples is least, float64 [parameters], in the order of the
             model's parameters; null where nobody knows.
+        start: the parameters to begin with, float64 [parameters]; null where the model draws them.
     """
 
     train_x: Inputs
@@ -51,6 +52,7 @@ class Data:
     classes: int
     clients: NDArray[np.int64] | None = None
     optimum: NDArray[np.float64] | None = None
+    start: NDArray[np.float64] | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

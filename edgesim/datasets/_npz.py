@@ -33,7 +33,7 @@ def read_npz(path: Path, label: str, client: str | None) -> Table:
         InputError: it is no such file, lacks an array, or one is not what it must be.
     """
     place = str(path)
-    arrays = _arrays(path, ("x", label, client), ("test_x", "test_y"))
+    arrays = read_arrays(path, ("x", label, client), ("test_x", "test_y"))
     x = _samples(place, "x", arrays["x"])
     test_x = test_y = None
     if "test_x" in arrays:
@@ -55,7 +55,9 @@ def read_npz(path: Path, label: str, client: str | None) -> Table:
     )
 
 
-def _arrays(path: Path, needed: tuple[str | None, ...], optional: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def read_arrays(
+    path: Path, needed: tuple[str | None, ...], optional: tuple[str, ...]
+) -> dict[str, NDArray[Any]]:
     """Arrays of a file by name; the optional ones all or none.
 
     Raises:

@@ -1,7 +1,7 @@
 """A vector as the model, and the value of a quadratic as its output: for theory that has closed forms.
 
 A sample is a matrix [rows + 1, d]: a factor R [rows, d] of a positive semi-definite A = R'R, and a vector
-b [d] below it. The output is the sample's own loss (`training: {loss: output}`):
+b [d] below it. The output is the sample's own loss:
 
     f(x) = 1/2 x'A x - b'x = 1/2 |R x|^2 - b'x
 
@@ -23,18 +23,16 @@ if TYPE_CHECKING:
 
 @component
 class Vector(Model):
-    """The coordinates of x, drawn from a standard normal distribution.
+    """The coordinates of x, drawn from a standard normal distribution unless the data set gives a start.
 
     Attributes:
         layers: consecutive groups, as equal as can be, of the coordinates: what a method that works by layers
             takes for one, the first group for the first layer.
-        start: the coordinates at the beginning, where they are not to be drawn.
     """
 
     gives_loss: ClassVar[bool] = True
 
     layers: Count = 1
-    start: tuple[float, ...] | None = None
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:  # noqa: ARG002
         """One linear layer without bias for each group; see `Model.build`."""
@@ -48,11 +46,7 @@ class Vector(Model):
         size = input_shape[1]
         if self.layers > size:
             raise InputError(Problem(f"is {self.layers}, and x has {size} coordinates", "model.layers"))
-        if self.start is not None and len(self.start) != size:
-            message = f"has {len(self.start)} coordinates, and x has {size}"
-            raise InputError(Problem(message, "model.start"))
-        start = torch.randn(size) if self.start is None else torch.tensor(self.start)
-        return Quadratic(torch.tensor_split(start, self.layers))
+        return Quadratic(torch.tensor_split(torch.randn(size), self.layers))
 
 
 def curvature(samples: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from edgesim.learner import falls, is_loss
+from edgesim.learner import falls, is_coordinate, is_loss
 from edgesim.results.learning import loss_trend
 from edgesim.results.thinness import thin_layers
 
@@ -118,7 +118,8 @@ def _final(evaluations: pd.DataFrame) -> dict[str, Any]:
 
 def _best(evaluations: pd.DataFrame) -> dict[str, float | None]:
     """The best value of each metric, whenever it was."""
-    return {name: _finite(_extreme(evaluations, name)) for name in _metrics(evaluations)}
+    names = [name for name in _metrics(evaluations) if not is_coordinate(name)]
+    return {name: _finite(_extreme(evaluations, name)) for name in names}
 
 
 def _extreme(evaluations: pd.DataFrame, metric: str) -> float:

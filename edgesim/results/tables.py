@@ -98,7 +98,6 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "mean_staleness": _NUMBER_OR_NULL,
         },
         "divergence": {"version": _INTEGER, "layer": _TEXT, "divergence": _NUMBER_OR_NULL},
-        "coordinates": {"version": _INTEGER, "coordinate": _INTEGER, "value": _NUMBER},
         "devices": {
             "device": _INTEGER,
             "profile": _TEXT,
@@ -136,7 +135,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links", "participation", "divergence", "growth", "coordinates")
+LATER = ("devices", "links", "participation", "divergence", "growth")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edgesim.datasets._dataset import IGNORED
+from edgesim.learner import coordinate
 from edgesim.training.cohorts import Samples
 from edgesim.training.objective import CRITERIA, Loss
 
 BATCH_ELEMENTS = (
     1 << 20
 )  # input elements per batch: large enough to be fast, small enough for the caches and memory
+
+COORDINATES = 64  # of the parameters that are shown: a table has a column for each
 
 NEAREST = 5  # FedGMR's metric of next-token prediction is whether the token is among so many
 
@@ -53,14 +56,16 @@ class Evaluator:
 
         For tokens of more than five kinds also `top5_accuracy`, the share of labels among the five at which
         it is largest (FedGMR). Where the output is the loss there are no labels, and where the optimum is
-        known there are `gap`, how far the loss is above the least, and `distance`, the 2-norm of the
-        parameters less the optimum.
+        known there are `gap`, how far the loss is above the least, `distance`, the 2-norm of the parameters
+        less the optimum, and the first 64 coordinates, `x0`, `x1`, and so on.
         """
         metrics = self._measured(weights)
         if self.optimum is not None:
-            apart = [(weights[name] - best).square().sum() for name, best in self.optimum.items()]
+            best = torch.cat([tensor.flatten() for tensor in self.optimum.values()])
+            x = torch.cat([weights[name].flatten() for name in self.optimum])
             metrics["gap"] = metrics["loss"] - self._least
-            metrics["distance"] = float(torch.stack(apart).sum().sqrt())
+            metrics["distance"] = float(torch.linalg.vector_norm(x - best))
+            metrics |= {coordinate(number): value for number, value in enumerate(x[:COORDINATES].tolist())}
         return metrics
 
     @cached_property

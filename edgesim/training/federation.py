@@ -86,9 +86,6 @@ class Federation:
     _divergence: dict[str, list[object]] = field(
         default_factory=lambda: {"version": [], "layer": [], "divergence": []}
     )
-    _coordinates: dict[str, list[float]] = field(
-        default_factory=lambda: {"version": [], "coordinate": [], "value": []}
-    )
     _metrics: dict[str, float] | None = None
     _version: int = 0
 
@@ -287,23 +284,8 @@ class Federation:
                 self._metrics |= {f"{prefix}{name}": value for name, value in measured.items()}
             for capacity in self.rungs:
                 self._metrics |= self._of_submodel(capacity)
-            if self._is_vector:
-                self._write_coordinates()
             self.wall_s["evaluation"] += time.perf_counter() - started
         return dict(self._metrics)
-
-    @property
-    def _is_vector(self) -> bool:
-        """Whether the optimum is known, so that the coordinates tell something."""
-        return self.evaluators[""].optimum is not None
-
-    def _write_coordinates(self) -> None:
-        values = torch.cat(
-            [self.weights[name].flatten() for name in self.evaluators[""].optimum or {}]
-        ).tolist()
-        rows = [self._version] * len(values), range(len(values)), values
-        for column, found in zip(self._coordinates.values(), rows, strict=True):
-            column.extend(found)
 
     def _of_submodel(self, capacity: float) -> dict[str, float]:
         """Metrics of the present version's sub-model of a capacity; none where that holds the whole model."""
@@ -325,9 +307,5 @@ class Federation:
         return self.ledger.finished
 
     def tables(self) -> dict[str, Mapping[str, Sequence[object]]]:
-        """Columns of the ledger's tables, and how far the updates of every tenth aggregation diverge.
-
-        Where the optimum is known, the coordinates of the versions that were evaluated, too.
-        """
-        coordinates = {"coordinates": self._coordinates} if self._is_vector else {}
-        return {**self.ledger.tables(), "divergence": self._divergence, **coordinates}
+        """Columns of the ledger's tables, and how far the updates of every tenth aggregation diverge."""
+        return {**self.ledger.tables(), "divergence": self._divergence}

@@ -43,7 +43,7 @@ def bce_with_logits(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
 
 
 def output(values: Tensor, labels: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG001
-    """The network's output [batch, 1] is the loss of each sample already."""
+    """The loss of each sample is what the network gives, [batch, 1] (`model: vector`)."""
     return (values.squeeze(-1) * weight).sum()
 
 
