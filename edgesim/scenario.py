@@ -243,8 +243,8 @@ def _functions(scenario: Scenario) -> Iterator[Problem]:
     """Samples that are functions need a model that is their argument, and have no other loss."""
     if scenario.model.gives_loss != scenario.dataset.functions:
         message = (
-            "does not go with the data set: samples that are functions, as those of quadratic, are for models "
-            "that give their value, as vector does, and other samples for other models"
+            "does not go with the data set: samples that are functions, as those of quadratic, are for models"
+            " that give their value, as vector does, and other samples for other models"
         )
         yield Problem(message, "model")
     elif scenario.model.gives_loss and "loss" in scenario.training.model_fields_set:
