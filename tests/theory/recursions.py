@@ -29,11 +29,13 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from tests.theory.quadratics import Floats, Problem
 
 UNLIKELY = 6e-5  # as beyond four standard errors of a normal variable, on both sides
+ROUNDING = 1e-12
 
 
 class Recursion(Protocol):
@@ -90,6 +92,27 @@ class Enumerated:
     def _residual(self) -> Floats:
         residuals = self.u @ self.mean - self.v
         return np.asarray(residuals.T @ residuals / len(residuals))
+
+    def spread(self, rounds: int, runs: int = 400) -> float:
+        """Standard deviation of the mean of |x - m|^2 over so many rounds, by simulating the recursion."""
+        generator, x, means = np.random.default_rng(0), np.tile(self.mean, (runs, 1)), np.zeros(runs)
+        for number in range(2 * rounds):  # the first half is to forget the start
+            case = generator.integers(len(self.u), size=runs)
+            x = x - np.einsum("rij,rj->ri", self.u[case], x) + self.v[case]
+            means += (number >= rounds) * ((x - self.mean) ** 2).sum(1) / rounds
+        return float(means.std())
+
+    def cases(self, x: Floats) -> NDArray[np.int64]:
+        """Which case made each step of versions [rounds + 1, d].
+
+        Raises:
+            ValueError: a step that none makes.
+        """
+        possible = np.einsum("sij,kj->ksi", self.u, x[:-1]) - self.v
+        apart = np.abs(possible - (x[:-1] - x[1:])[:, None]).max(2)
+        if apart.min(1).max() > ROUNDING:
+            raise ValueError(f"a step is {apart.min(1).max():.3g} away from all that can be")
+        return np.asarray(apart.argmin(1))
 
     @cached_property
     def scatter(self) -> Floats:
@@ -165,7 +188,7 @@ def sketches(problem: Problem, sketch: str) -> Iterator[Floats]:
 
 
 def enumerated(problem: Problem, sketch: str, gamma: float, *, of: str = "model") -> Enumerated:
-    """gamma Bbar and gamma Cb for every way to deal the coordinates; Bbar without the right C_i for gradients."""
+    """gamma Bbar and gamma Cb for every way to deal; of gradients, Bbar is the mean of C_i L_i."""
     u, v = [], []
     for c in sketches(problem, sketch):
         inner = c if of == "model" else np.ones_like(c)
@@ -183,19 +206,19 @@ def one_owner(problem: Problem, sketch: str, gamma: float) -> OneOwner:
     return OneOwner(gamma * n * problem.diagonals, gamma * problem.offsets)
 
 
-def local_steps(problem: Problem, gamma: float, steps: int, *, verbatim: bool) -> OneOwner:
+def local_steps(problem: Problem, learning_rate: float, steps: int, *, verbatim: bool) -> OneOwner:
     """Several local steps with a permutation, one coordinate per client.
 
     The owner's steps all go towards b_ij / (n D_ij), the minimum of its own function along the coordinate:
 
-        x_j -> a^K x_j + (1 - a^K) b_ij / (n D_ij)          a = 1 - gamma n^2 D_ij, and the mean keeps 1 - 1/n
-                                                               of the old x_j
-                                                            a = 1 - gamma n D_ij verbatim: z_i goes into the mean
+        x_j -> a^K x_j + (1 - a^K) b_ij / (n D_ij)          a = 1 - learning_rate n^2 D_ij
+
+    The mean of all x_i keeps a share 1 - 1/n of the old x_j. In the verbatim form, which is the mean of the
+    z_i with a learning rate gamma / n, x_j is what the owner made of it.
     """
     n = len(problem.offsets)
-    power = 1 if verbatim else 2
-    moved = 1 - (1 - gamma * n**power * problem.diagonals) ** steps
-    share = moved / n ** (power - 1)
+    moved = 1 - (1 - learning_rate * n**2 * problem.diagonals) ** steps
+    share = moved if verbatim else moved / n
     return OneOwner(share, share * problem.offsets / (n * problem.diagonals))
 
 
@@ -205,16 +228,9 @@ def average_is_that_of(recursion: Recursion, x: Floats) -> bool:
 
 
 def distance_of_average(recursion: Recursion, x: Floats, place: Floats) -> float:
-    """How far the average is from a place: squared, in standard errors; chi-squared with d degrees if it is m."""
+    """How far the average is from a place, squared, in standard errors: chi-squared where it is m."""
     rounds = len(x) - 1
     inverse = np.linalg.inv(recursion.mean_u)
     apart = x[:-1].mean(0) + inverse @ (x[-1] - x[0]) / rounds - place
     covariance = inverse @ recursion.scatter @ inverse.T / rounds
     return float(apart @ np.linalg.solve(covariance, apart))
-
-
-def batch_means(values: Floats, batches: int = 12) -> tuple[float, float]:
-    """Mean of a stationary series [rounds] and its standard error, from the means of equal stretches."""
-    size = len(values) // batches
-    means = values[: size * batches].reshape(batches, size).mean(1)
-    return float(means.mean()), float(means.std(ddof=1) / np.sqrt(batches))
