@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgesim.datasets.quadratic import Quadratic
 from edgesim.experiment import execute
 from tests.theory.ist import BURN_IN, CLIENTS, problem, rate, sized
 from tests.theory.quadratics import Problem, Run, parts_of, run
@@ -102,6 +103,22 @@ def bias_is_left(clients: int) -> None:
     measured, expected, spread = measured_bias(found)
     assert abs(measured - expected) < 4 * spread
     assert measured > 5 * spread
+
+
+def test_the_bias_takes_away_more_of_what_can_be_gained_the_more_clients_and_dimensions_there_are() -> None:
+    """||h||^2 / 2 over f(0) - f(x*), median of problems: near 1, the limit is hardly better than 0."""
+    for sketch in ("preconditioned", "permutation"):
+        lost = [np.median([lost_share(sketch, size, number) for number in range(20)]) for size in (5, 10, 20)]
+        assert lost == sorted(set(lost))
+        assert 0 < lost[0] < lost[-1] < 1
+
+
+def lost_share(sketch: str, size: int, instance: int) -> float:
+    """For n = d clients, from the closed form of the limit."""
+    data = Quadratic(clients=size, dimension=size, instance=instance).load(None, False)
+    matrices = np.array([sample[:-1].T @ sample[:-1] for sample in data.train_x])
+    found = Problem(matrices, data.train_x[:, -1])
+    return float(found.gap(one_owner(found, sketch, 1.0).mean) / found.gap(np.zeros(size)))
 
 
 def test_sketched_gradients_have_no_bias_and_falling_steps_take_all_their_noise_away() -> None:
