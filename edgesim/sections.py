@@ -60,8 +60,23 @@ class Exponential:
         return self.decay**version
 
 
-_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential}
-Schedule = Annotated[Constant | Exponential, Named(lambda: _SCHEDULES, "schedule")]
+@component
+class Inverse:
+    """The learning rate times t0 / (t0 + version): eta_t = c / (t0 + t) where the learning rate is c / t0.
+
+    Attributes:
+        versions: t0, after which the learning rate has halved.
+    """
+
+    versions: Positive
+
+    def factor(self, version: int) -> float:
+        """What the learning rate is multiplied by in a visit that starts from this version."""
+        return self.versions / (self.versions + version)
+
+
+_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential, "inverse": Inverse}
+Schedule = Annotated[Constant | Exponential | Inverse, Named(lambda: _SCHEDULES, "schedule")]
 
 
 class Training(Section):
@@ -71,7 +86,6 @@ class Training(Section):
         epochs: passes over a device's samples in one visit; 1 unless `steps` is given.
         steps: optimiser steps of one visit, instead of epochs.
         proximal: weight mu of the FedProx term.
-        loss: `output` where the model gives the loss of each sample itself, as `vector` does.
         clip_norm: largest norm of a step's gradient.
         loss: `output` where the model gives the loss of each sample itself, as `vector` does.
     """
