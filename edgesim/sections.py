@@ -62,10 +62,10 @@ class Exponential:
 
 @component
 class Inverse:
-    """The learning rate times t0 / (t0 + version): eta_t = c / (t0 + t) where the learning rate is c / t0.
+    """The learning rate times t0 / (t0 + t), t counting the model's versions: the decrease of theory.
 
     Attributes:
-        versions: t0, after which the learning rate has halved.
+        versions: t0, after which the learning rate is halved.
     """
 
     versions: Positive
