@@ -36,7 +36,7 @@ def masked(densities: tuple[float, ...], diagonal: bool = False) -> Run:
         f"coordination.clients_per_round={CLIENTS}",
         "submodel={name: random_mask, scaler: false}",
         f"training.learning_rate={rate(densities)}",
-        f"stop.rounds={1500 if densities in (LOW, UNEQUAL) and not diagonal else 400}",
+        f"stop.rounds={1300 if densities in (LOW, UNEQUAL) and not diagonal else 350}",
     )
 
 

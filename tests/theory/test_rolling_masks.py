@@ -39,7 +39,7 @@ def prepared(submodel: str, *overrides: str, clients: int = CLIENTS, rate: float
 @cache
 def rolled(rate: float) -> tuple[Run, Floats]:
     """A run, and the blocks of its clients."""
-    parts = prepared("rolling_mask", f"stop.rounds={SETTLED + round(200 / rate)}", rate=rate)
+    parts = prepared("rolling_mask", f"stop.rounds={SETTLED + round(120 / rate)}", rate=rate)
     return run_parts(parts), partitions(parts)
 
 
@@ -124,7 +124,7 @@ def test_within_epochs_rolling_masks_scatter_more_than_at_their_ends() -> None:
 
 
 def test_random_masks_scatter_in_a_run_as_their_law_says() -> None:
-    ran = run_parts(prepared("random_mask", "stop.rounds=2000"))
+    ran = run_parts(prepared("random_mask", "stop.rounds=1600"))
     law = Masks(ran.problem, (1 / BLOCKS,) * CLIENTS, RATE)
     settled = ran.x[SETTLED:]
     assert average_is_that_of(law, settled)
