@@ -132,3 +132,11 @@ def test_the_gap_is_below_the_residual_of_the_paper(densities: tuple[float, ...]
     lacking = DIMENSION * (1 - np.array(densities)).sum() / CLIENTS
     bound = (5 * smooth / (2 * convex) + 4 / smooth) * (2 * largest**2 + 2 * (radius * smooth) ** 2) * lacking
     assert ran.gap[SETTLED:].mean() < bound
+
+
+def test_the_scaler_of_networks_has_no_hidden_activations_to_scale_here() -> None:
+    with_it, without = (
+        run(f"submodel={{name: random_mask, density: 0.25, scaler: {scaler}}}", "stop.rounds=5").x
+        for scaler in ("true", "false")
+    )
+    assert np.array_equal(with_it, without)
