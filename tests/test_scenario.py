@@ -97,6 +97,12 @@ def test_a_bare_name_and_its_mapping_mean_the_same_everywhere() -> None:
     assert short == long
 
 
+def test_an_inverse_schedule_halves_the_learning_rate_after_so_many_versions() -> None:
+    schedule = scenario(changed("stop", "training: {schedule: {name: inverse, versions: 50}}\nstop"))
+    factor = schedule.training.schedule.factor
+    assert [factor(version) for version in (0, 50, 100)] == pytest.approx([1, 1 / 2, 1 / 3])
+
+
 @pytest.mark.parametrize(
     ("text", "every"),
     [
