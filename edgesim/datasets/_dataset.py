@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from edgesim.datasets._partition import Iid, Partition
+from edgesim.papers import Paper
 from edgesim.registry import component
 
 Inputs: TypeAlias = NDArray[np.float32] | NDArray[np.int64]
@@ -95,7 +96,12 @@ class Dataset(ABC):
     Attributes:
         partition: how the training samples are dealt to the clients.
         validation: share of the training samples that is held out from the clients.
+
+    Claims:
+        papers: by which the data are cited.
     """
+
+    papers: ClassVar[tuple[Paper, ...]] = ()
 
     partition: Partition = Iid()
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0

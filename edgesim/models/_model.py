@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import Paper
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +22,10 @@ class Model(ABC):
     Claims:
         reads_tokens: whether samples are tokens, of which there are as many as classes, or numbers; null
             where that is not known.
+        papers: behind the architecture.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     reads_tokens: ClassVar[bool | None] = False
 
     @abstractmethod
