@@ -59,8 +59,29 @@ class Exponential:
         return self.decay**version
 
 
-_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential}
-Schedule = Annotated[Constant | Exponential, Named(lambda: _SCHEDULES, "schedule")]
+@component
+class Milestones:
+    """The learning rate times `decay` from each of these versions of the model on (HeteroFL, FedRolex).
+
+    Attributes:
+        at: the versions.
+        decay: factor of each.
+    """
+
+    at: Annotated[tuple[Count, ...], Field(min_length=1)]
+    decay: Fraction
+
+    def factor(self, version: int) -> float:
+        """What the learning rate is multiplied by in a visit that starts from this version."""
+        return float(self.decay ** sum(version >= milestone for milestone in self.at))
+
+
+_SCHEDULES: dict[str, type[Any]] = {
+    "constant": Constant,
+    "exponential": Exponential,
+    "milestones": Milestones,
+}
+Schedule = Annotated[Constant | Exponential | Milestones, Named(lambda: _SCHEDULES, "schedule")]
 
 
 class Training(Section):
