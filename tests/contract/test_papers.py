@@ -19,7 +19,7 @@ from edgesim.reports.citations import CHOICES
 from edgesim.validation import ROOMS
 
 COMPONENTS = [(room, name) for room in ROOMS for name in registry.names(room)]
-INNER = [ServerAdam, Hinge, Poly, Dirichlet, LabelsPerClient, Shards]
+INNER: list[Any] = [ServerAdam, Hinge, Poly, Dirichlet, LabelsPerClient, Shards]
 ARXIV = re.compile(r"[0-9]{4}\.[0-9]{4,5}")
 CITES = re.compile(r"et al\.|[A-Z][a-z]+,? (?:and [A-Z][a-z]+ )?(?:19|20)[0-9]{2}[,:;)]")
 
@@ -36,9 +36,10 @@ def documentation(component: type[Any]) -> str:
     return f"{importlib.import_module(component.__module__).__doc__}\n{inspect.getdoc(component)}"
 
 
-@pytest.mark.parametrize(
-    "paper", sorted(set(cited()), key=lambda paper: paper.key), ids=lambda paper: paper.key
-)
+PAPERS = sorted(set(cited()), key=lambda paper: paper.key)
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=[paper.key for paper in PAPERS])
 def test_a_paper_can_be_found(paper: Paper) -> None:
     assert paper.title
     assert paper.venue
@@ -51,15 +52,14 @@ def test_a_paper_can_be_found(paper: Paper) -> None:
 
 
 def test_no_two_papers_have_the_same_key_or_identifier() -> None:
-    found = set(cited())
     for name in ("key", "title", "arxiv", "doi"):
-        values = [value for paper in found if (value := getattr(paper, name))]
+        values = [value for paper in PAPERS if (value := getattr(paper, name))]
         assert len(values) == len(set(values))
 
 
 def test_every_registered_paper_is_cited() -> None:
     registered = {value for value in vars(papers).values() if isinstance(value, Paper)}
-    assert registered <= set(cited())
+    assert registered <= set(PAPERS)
 
 
 @pytest.mark.parametrize(("room", "name"), COMPONENTS)
