@@ -75,8 +75,30 @@ class Inverse:
         return self.versions / (self.versions + version)
 
 
-_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential, "inverse": Inverse}
-Schedule = Annotated[Constant | Exponential | Inverse, Named(lambda: _SCHEDULES, "schedule")]
+@component
+class Milestones:
+    """The learning rate times `decay` from each of these versions of the model on (HeteroFL, FedRolex).
+
+    Attributes:
+        at: the versions.
+        decay: factor of each.
+    """
+
+    at: Annotated[tuple[Count, ...], Field(min_length=1)]
+    decay: Fraction
+
+    def factor(self, version: int) -> float:
+        """What the learning rate is multiplied by in a visit that starts from this version."""
+        return float(self.decay ** sum(version >= milestone for milestone in self.at))
+
+
+_SCHEDULES: dict[str, type[Any]] = {
+    "constant": Constant,
+    "exponential": Exponential,
+    "inverse": Inverse,
+    "milestones": Milestones,
+}
+Schedule = Annotated[Constant | Exponential | Inverse | Milestones, Named(lambda: _SCHEDULES, "schedule")]
 
 
 class Training(Section):

@@ -422,3 +422,11 @@ def test_a_mutant_of_the_quick_start_is_valid_or_refused_with_places(text: str) 
         places = {problem.place.partition(":")[0] for problem in error.problems}
         if places != {"x.yaml"}:
             raise AssertionError(str(error)) from error
+
+
+def test_a_learning_rate_falls_at_milestones() -> None:
+    text = changed("stop", "training: {schedule: {name: milestones, at: [2, 5], decay: 0.1}}\nstop")
+    schedule = scenario(text).training.schedule
+    assert [schedule.factor(version) for version in (0, 1, 2, 4, 5, 9)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
