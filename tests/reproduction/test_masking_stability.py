@@ -1,0 +1,54 @@
+"""Stability: models of which one was trained with another sample (arXiv 2511.06132, Theorem 5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgesim.document import open_document
+from edgesim.parts import prepare
+from edgesim.registry import load_target
+from edgesim.scenario import resolve
+from tests.commands import edgesim
+
+SCENARIO = "papers/masking/stability"
+DOCUMENT = open_document(SCENARIO)
+apart = load_target("apart:apart", DOCUMENT.path.parent)
+PAIRS = [name for name in DOCUMENT.variants if f"{name}-replaced" in DOCUMENT.variants]
+
+
+def trained(folder: Path, variant: str, *overrides: str) -> Path:
+    """The folder of the runs, with those of this pair."""
+    for name in (variant, f"{variant}-replaced"):
+        sets = [part for text in overrides for part in ("--set", text)]
+        done = edgesim(folder, "run", SCENARIO, "--variant", name, "--quiet", *sets)
+        assert done.returncode == 0, done.stderr
+    return folder / "runs" / "masking-stability"
+
+
+def test_one_image_of_one_device_is_replaced_by_another_of_its_class() -> None:
+    plain, replaced = (prepare(resolve(DOCUMENT, variant)) for variant in ("full", "full-replaced"))
+    changed = (plain.data.train_x != replaced.data.train_x).any(axis=(1, 2, 3))
+    assert np.flatnonzero(changed).tolist() == [0]
+    assert (plain.data.train_y == replaced.data.train_y).all()
+    shards = zip(plain.shards, replaced.shards, strict=True)
+    assert all((one == other).all() for one, other in shards)
+
+
+def test_a_replaced_sample_drives_models_apart_and_nothing_else_does(tmp_path: Path) -> None:
+    short = "stop.rounds=3"
+    distance, share = apart(trained(tmp_path, "random-8", short), "random-8", 1)
+    assert 0 < share < 1
+    assert distance > 0
+    (tmp_path / "same").mkdir()
+    same = trained(tmp_path / "same", "random-8", short, "dataset.replaced=7")
+    assert apart(same, "random-8", 1)[0] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", PAIRS)
+def test_no_method_lets_one_sample_of_a_thousand_decide_the_model(variant: str, tmp_path: Path) -> None:
+    _, share = apart(trained(tmp_path, variant), variant, 1)
+    assert 0 < share < 0.5
