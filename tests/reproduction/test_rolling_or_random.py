@@ -51,7 +51,7 @@ def test_an_order_for_each_layer_brings_a_device_to_all_of_them(blocks: int) -> 
 @pytest.mark.parametrize("method", ["aligned", "rolling"])
 def test_rolling_trains_every_weight_of_the_first_layer_equally_often(method: str, blocks: int) -> None:
     row = coverage(f"{method}-{blocks}").loc[FIRST]
-    assert row.least_times == row.most_times == 10 * 60 / blocks
+    assert row.least_times == row.most_times == 10 * 40 / blocks
 
 
 @pytest.mark.slow
