@@ -37,13 +37,13 @@ def test_one_image_of_one_device_is_replaced_by_another_of_its_class() -> None:
 
 
 def test_a_replaced_sample_drives_models_apart_and_nothing_else_does(tmp_path: Path) -> None:
-    short = "stop.rounds=3"
-    distance, share = apart(trained(tmp_path, "scaled-random-8", short), "random-8", 1)
-    assert 0 < share < 1
+    short, variant = "stop.rounds=3", "scaled-random-8"
+    distance, share = apart(trained(tmp_path, variant, short), variant, 1)
     assert distance > 0
-    (tmp_path / "same").mkdir()
-    same = trained(tmp_path / "same", "scaled-random-8", short, "dataset.replaced=7")
-    assert apart(same, "scaled-random-8", 1)[0] == 0
+    assert 0 < share < 1
+    both = tmp_path / "replaced in both"
+    both.mkdir()
+    assert apart(trained(both, variant, short, "dataset.replaced=7"), variant, 1) == (0, 0)
 
 
 @pytest.mark.slow
