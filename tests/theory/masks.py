@@ -35,7 +35,7 @@ def masked_objective(problem: Problem, densities: tuple[float, ...]) -> tuple[Fl
 
 def settling_point(problem: Problem, densities: tuple[float, ...]) -> Floats:
     """w_p* [d]."""
-    return np.linalg.solve(*masked_objective(problem, densities))
+    return np.asarray(np.linalg.solve(*masked_objective(problem, densities)), np.float64)
 
 
 @dataclass(frozen=True)
