@@ -1,7 +1,7 @@
 """Every experiment under scenarios/papers and scenarios/theory runs in all its variants, cut short.
 
-What they find is written in scenarios/papers/README.md; here is only tried that they can be asked. Images and
-the like give way to the small digits, which need no download, and networks of a size for GPUs, or too deep for
+What they find is written in scenarios/papers/README.md; here is only tried that they can be asked. Images
+give way to the small digits, which need no download, and networks of a size for GPUs, or too deep for
 digits, to a perceptron: data sets and models have tests of their own.
 """
 
