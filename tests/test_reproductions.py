@@ -69,5 +69,5 @@ def test_the_table_of_papers_names_it(name: str) -> None:
 
 
 def test_every_scenario_that_the_table_names_is_there() -> None:
-    named = set(re.findall(r"\b((?:papers|theory)/[\w/-]+)", PAPERS.read_text(encoding="utf-8")))
+    named = set(re.findall(r"(?<![\w/])((?:papers|theory)/[\w/-]+)", PAPERS.read_text(encoding="utf-8")))
     assert named <= set(NAMES), named - set(NAMES)
