@@ -127,7 +127,10 @@ class Scenario(Section):
 
     def to_yaml(self) -> str:
         """The scenario as YAML; reading it again gives an equal one."""
-        return yaml_source.dump(json.loads(self.model_dump_json(exclude_none=True)))
+        data = json.loads(self.model_dump_json(exclude_none=True))
+        if self.model.gives_loss:
+            del data["training"]["loss"]
+        return yaml_source.dump(data)
 
 
 class ScenarioFile(Scenario):

@@ -38,7 +38,10 @@ MODELS = dict.fromkeys(("fedpmt", "heterofl", "fedrolex", "fjord", "fiarse", "fe
     "ist": NORMALISED
 }
 EPOCHS = {"fjord": 3}  # most of its batches train a network of one or two maps
-WORKERS = {"ist": 2}  # as in its paper; more would leave each with a few units
+WORKERS = {  # as in its paper; more would leave each with a few units, or multiply what is left by as many
+    "ist": 2,
+    "ist_sketch": 2,
+}
 
 
 @pytest.mark.parametrize("method", registry.names("submodels"))
