@@ -62,13 +62,6 @@ def test_it_runs_in_all_its_variants(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_first_line_asks_a_question(name: str) -> None:
-    first = open_document(name).path.read_text(encoding="utf-8").splitlines()[0]
-    assert first.startswith("# ")
-    assert first.endswith("?")
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_the_table_of_papers_names_it(name: str) -> None:
     assert f"`{name}`" in PAPERS.read_text(encoding="utf-8") or f" {name}" in PAPERS.read_text("utf-8")
 

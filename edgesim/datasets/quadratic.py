@@ -128,7 +128,8 @@ class Quadratic(Dataset):
         clients, rows, size = factors.shape
         offsets = problem.offsets[:, None] + self._noise(clients, size)
         repeated = np.broadcast_to(factors[:, None], (clients, self.samples, rows, size))
-        x = np.concatenate([repeated, offsets[:, :, None]], axis=2).reshape(-1, rows + 1, size)
+        stacked = np.concatenate([repeated, offsets[:, :, None]], axis=2).reshape(-1, rows + 1, size)
+        x = np.ascontiguousarray(stacked)
         y = np.zeros(len(x), dtype=np.int64)
         owners = np.repeat(np.arange(clients), self.samples)
         optimum = self._optimum(problem)
