@@ -252,3 +252,9 @@ def _functions(scenario: Scenario) -> Iterator[Problem]:
         yield Problem(message, "model")
     elif scenario.model.gives_loss and "loss" in scenario.training.model_fields_set:
         yield Problem(f'"{name_of(scenario.model)}" gives the loss itself; leave it out', "training.loss")
+    if scenario.submodel.needs_functions and not scenario.dataset.functions:
+        message = (
+            f'"{name_of(scenario.submodel)}" as it is set reads samples that are functions, as those of '
+            "dataset: quadratic; take those, or set it otherwise (sketch: permutation)"
+        )
+        yield Problem(message, "submodel")

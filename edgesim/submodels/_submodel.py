@@ -236,6 +236,11 @@ class SubmodelStrategy:
         return Rule()
 
     @property
+    def needs_functions(self) -> bool:
+        """Whether it reads samples as functions of the parameters (`Dataset.functions`), and no others."""
+        return False
+
+    @property
     def constant(self) -> bool:
         """Whether the sub-model depends on nothing but the capacity."""
         return False

@@ -68,7 +68,7 @@ class Compressed(Scaled):
 
 @dataclass(frozen=True)
 class Preconditioned(Masked):
-    """The same with D_i^-1/2 of the batch, which must be all that the client has."""
+    """The same with D_i^-1/2, which all samples of a client share."""
 
     def aux(self, submodel: Submodel, params: Tensors) -> dict[str, Tensor]:
         """The diagonal of sqrt(n) P_i."""
@@ -85,7 +85,7 @@ class Preconditioned(Masked):
         aux: Tensors,  # noqa: ARG002
         criterion: Criterion,
     ) -> Tensor:
-        """The value at what is viewed, divided by the square roots of the batch's mean diagonal."""
+        """The value at what is viewed, divided by the square roots of the diagonal."""
         import torch
 
         from edgesim.models.vector import curvature
@@ -124,6 +124,11 @@ class IstSketch(SubmodelStrategy):
         if self.of == "gradient":
             return Compressed()
         return Preconditioned() if self.sketch == "preconditioned" else Scaled()
+
+    @property
+    def needs_functions(self) -> bool:
+        """The diagonals D_i are read from the samples."""
+        return self.sketch == "preconditioned"
 
     def ladder(self, structure: ModelStructure) -> tuple[float, ...]:  # noqa: ARG002
         """Nothing can be chosen: what a device holds follows from how many leave with it."""

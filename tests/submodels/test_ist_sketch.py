@@ -15,6 +15,7 @@ from edgesim.models.vector import Vector
 from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Submodel
 from edgesim.submodels.ist_sketch import IstSketch
+from tests.scenarios import BASE, refusal
 from tests.theory.ist import sized
 from tests.theory.quadratics import run
 
@@ -154,3 +155,10 @@ def test_what_is_held_and_a_seed_go_down_and_what_is_trained_comes_back(
 def test_a_preconditioned_sketch_of_gradients_is_refused() -> None:
     with pytest.raises(ValueError, match="preconditioned is a sketch of the model; use permutation, random"):
         IstSketch(sketch="preconditioned", of="gradient")
+
+
+def test_preconditioning_needs_samples_that_are_functions() -> None:
+    (problem,) = refusal(f"{BASE}submodel: {{name: ist_sketch, sketch: preconditioned}}\n")
+    assert problem.startswith(
+        'x.yaml:9: submodel: "ist_sketch" as it is set reads samples that are functions'
+    )
