@@ -160,5 +160,5 @@ def test_a_preconditioned_sketch_of_gradients_is_refused() -> None:
 def test_preconditioning_needs_samples_that_are_functions() -> None:
     (problem,) = refusal(f"{BASE}submodel: {{name: ist_sketch, sketch: preconditioned}}\n")
     assert problem.startswith(
-        'x.yaml:9: submodel: "ist_sketch" as it is set reads samples that are functions'
+        'x.yaml:10: submodel: "ist_sketch" as it is set reads samples that are functions'
     )
