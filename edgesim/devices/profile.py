@@ -11,6 +11,7 @@ from edgesim import shipped, yaml_source
 from edgesim.devices._names import NetworkName
 from edgesim.devices._strict import Strict
 from edgesim.devices.battery_source import BatteryProfile
+from edgesim.devices.measured import Measured
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
 from edgesim.devices.population import Population
@@ -92,6 +93,7 @@ class DeviceProfile(Strict):
         title: its name for people.
         kind: what sort of device it is.
         compute: how fast it trains.
+        measured: training steps that were timed on it; absent where none were.
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
         thermal: how it slows down by heat; its rate is that of a cool device.
@@ -102,6 +104,7 @@ class DeviceProfile(Strict):
     title: Text
     kind: Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
     compute: Compute
+    measured: Measured | None = None
     memory: Figure[Bytes]
     power: Power = Power()
     thermal: Thermal | None = None
