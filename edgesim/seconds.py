@@ -41,7 +41,7 @@ def _untimed(scenario: Scenario, fleet: Fleet) -> Iterator[Problem]:
 
 
 def timed_notes(scenario: Scenario, fleet: Fleet) -> list[str]:
-    """Whose seconds are not those of training steps that were timed on such a device, if that is asked for."""
+    """Whose seconds are not those of steps that were timed on such a device, where that is asked for."""
     if scenario.cost.name != "measured":
         return []
     notes: dict[str, None] = {}

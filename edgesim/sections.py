@@ -225,9 +225,9 @@ class CostOptions(Section):
     """What is charged for a visit (algorithms 1.3 and 1.5).
 
     Attributes:
-        name: `analytic` works seconds out from operations and the profile's rate; `measured` takes the seconds
-            of training steps that were timed on such a device, and where this very step was not, what the
-            others say of it.
+        name: `analytic` works seconds out from operations and the profile's rate; `measured` takes those of
+            training steps that were timed on such a device, and where this very step was not, what the others
+            say of it.
         otherwise: what `measured` does with devices whose profile has no timed steps; `analytic` if absent.
         sparse_speedup: how much of the operations that an element mask leaves out is saved, 0 to 1. Dense
             kernels save nothing.

@@ -5,8 +5,8 @@
     compute_s  = nominal_s, stretched by the device's load and heat (`speed`)
     upload_s   = latency_s + 8 bytes_up / (uplink_bps x jitter)
 
-Where steps were timed on such a device and the scenario asks for it (`cost: measured`), their seconds take the
-place of the analytic ones: nominal_s = steps x seconds of a step x jitter x slowdown (see `measured`).
+Where steps were timed on such a device and the scenario asks for it (`cost: measured`), their seconds take
+the place of the analytic ones: nominal_s = steps x seconds of a step x jitter x slowdown (see `measured`).
 
 A rate that varies in time is integrated (`rates`). Jitter factors are lognormal with median 1. Every factor
 is drawn by device and visit, so it does not depend on what else is charged, or when.

@@ -2,14 +2,15 @@
 
     seconds = sum of coefficient x feature
 
-The features of a step are read from what a workload says of its operators: `step` is 1 and stands for what
-each step costs whatever it computes, `calls` counts operators, `flops` and `bytes` are those of all of them, and
-`conv flops` or `linear bytes` those of one class.
+The features of a step are read from its operators: `step` is 1 and stands for what each step costs whatever
+it computes, `calls` counts operators, `flops` and `bytes` are those of all of them, and `conv flops` or
+`linear bytes` those of one class. The coefficients by class do not know a class that was never timed: a step
+with one is predicted by `step`, `flops` and `bytes` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -17,7 +18,7 @@ from pydantic import Field, model_validator
 
 from edgesim.devices._strict import Strict
 from edgesim.devices.origin import Text, check_range
-from edgesim.learner import Workload
+from edgesim.learner import Operator, Workload
 from edgesim.yaml_source import Bytes, Count, NonNegative, PositiveSeconds
 
 StepBasis = Literal["timed", "fitted"]
@@ -69,12 +70,16 @@ class Fit(Strict):
 
     Attributes:
         coefficients: seconds per unit of each feature.
+        plain: the same with the features `step`, `flops` and `bytes` alone.
+        classes: of the operators that were timed.
         residual: root mean square of the relative errors on what it was fitted to.
         leave_one_out: errors on each shape by a fit to the others; absent where there are too few.
         leave_a_width_out: errors on all shapes of one sub-model size by a fit to the others; likewise.
     """
 
     coefficients: dict[str, NonNegative]
+    plain: dict[str, NonNegative]
+    classes: tuple[str, ...]
     residual: NonNegative
     leave_one_out: Misses | None = None
     leave_a_width_out: Misses | None = None
@@ -84,10 +89,11 @@ class Fit(Strict):
         """Nine in ten predictions miss by less, as a share: on shapes left out, else twice the residual."""
         return 2 * self.residual if self.leave_one_out is None else self.leave_one_out.p90
 
-    def seconds(self, workload: Workload) -> float:
-        """Of one full step."""
-        known = features(workload)
-        return sum(value * known.get(name, 0.0) for name, value in self.coefficients.items())
+    def seconds(self, operators: Iterable[Operator]) -> float:
+        """Of one full step with these operators."""
+        found = tuple(operators)
+        seen = {operator.kind for operator in found} <= set(self.classes)
+        return predicted(self.coefficients if seen else self.plain, features(found))
 
 
 class StepTime(NamedTuple):
@@ -125,17 +131,22 @@ class Measured(Strict):
             return StepTime(seconds, "timed" if whole else "fitted")
         timed = self._by_shape.get(workload.shape)
         if timed is None:
-            return StepTime(self.fit.seconds(workload), "fitted")
+            return StepTime(self.fit.seconds(workload.operators), "fitted")
         return StepTime(timed.seconds, "timed")
 
 
-def features(workload: Workload) -> Mapping[str, float]:
-    """The features of one full training step of a workload, by name."""
+def features(operators: Iterable[Operator]) -> dict[str, float]:
+    """The features of one full training step with these operators, by name."""
     found = {"step": 1.0, "calls": 0.0, "flops": 0.0, "bytes": 0.0}
-    for operator in workload.operators:
+    for operator in operators:
         found["calls"] += operator.calls
         found["flops"] += operator.flops
         found["bytes"] += operator.bytes
         found[f"{operator.kind} flops"] = operator.flops
         found[f"{operator.kind} bytes"] = operator.bytes
     return found
+
+
+def predicted(coefficients: Mapping[str, float], known: Mapping[str, float]) -> float:
+    """Seconds of a step with these features."""
+    return sum(value * known.get(name, 0.0) for name, value in coefficients.items())
