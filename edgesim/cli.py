@@ -244,6 +244,25 @@ def list_(
     _print(found, as_json, lambda: render(found))
 
 
+@app.command()
+def cite(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO|RUN", help="a scenario, or the directory of a run")
+    ],
+    variant: Variant = None,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="print BibTeX entries")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name the papers behind what a scenario uses, all its variants together."""
+    from edgesim.reports.citations import cite as find_papers
+    from edgesim.reports.citations import render, to_bibtex, to_json
+
+    if bibtex and as_json:
+        raise InputError("give --bibtex or --json, not both")
+    citations = find_papers(scenario, variant)
+    _print(to_json(citations), as_json, lambda: (to_bibtex if bibtex else render)(citations))
+
+
 def _options(
     out: Path,
     overrides: list[str],

@@ -33,7 +33,7 @@ from edgesim.submodels._submodel import expected
 from edgesim.submodels.full import Full
 from edgesim.training.accounting import Charging, LocalWork, workload
 from edgesim.training.cohorts import unstackable
-from edgesim.training.evaluate import without_running_statistics
+from edgesim.training.evaluate import has_running_statistics, without_running_statistics
 from edgesim.training.growing import Growing
 from edgesim.training.ledger import Ledger
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
@@ -180,9 +180,24 @@ def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Modul
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = scenario.model.build(data.input_shape, data.classes)
-    if scenario.submodel.batch_norm == "recalibrated":
-        return without_running_statistics(network)
-    return network
+    return _normed(network, scenario)
+
+
+def _normed(network: nn.Module, scenario: Scenario) -> nn.Module:
+    """The network with batch norms as the scenario asks for them, or the method where it does not.
+
+    Raises:
+        InputError: running statistics are asked for, and the model keeps none.
+    """
+    asked = scenario.training.batch_norm
+    if asked == "running" and not has_running_statistics(network):
+        message = (
+            "is running, and the model has no batch norm that keeps running statistics; leave it out, or "
+            "take a model of your own that has some"
+        )
+        raise InputError(Problem(message, "training.batch_norm"))
+    policy = asked or scenario.submodel.batch_norm
+    return without_running_statistics(network) if policy == "recalibrated" else network
 
 
 def _optimizer(scenario: Scenario) -> Optimizer:

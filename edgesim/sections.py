@@ -75,8 +75,30 @@ class Inverse:
         return self.versions / (self.versions + version)
 
 
-_SCHEDULES: dict[str, type[Any]] = {"constant": Constant, "exponential": Exponential, "inverse": Inverse}
-Schedule = Annotated[Constant | Exponential | Inverse, Named(lambda: _SCHEDULES, "schedule")]
+@component
+class Milestones:
+    """The learning rate times `decay` from each of these versions of the model on (HeteroFL, FedRolex).
+
+    Attributes:
+        at: the versions.
+        decay: factor of each.
+    """
+
+    at: Annotated[tuple[Count, ...], Field(min_length=1)]
+    decay: Fraction
+
+    def factor(self, version: int) -> float:
+        """What the learning rate is multiplied by in a visit that starts from this version."""
+        return float(self.decay ** sum(version >= milestone for milestone in self.at))
+
+
+_SCHEDULES: dict[str, type[Any]] = {
+    "constant": Constant,
+    "exponential": Exponential,
+    "inverse": Inverse,
+    "milestones": Milestones,
+}
+Schedule = Annotated[Constant | Exponential | Inverse | Milestones, Named(lambda: _SCHEDULES, "schedule")]
 
 
 class Training(Section):
@@ -88,6 +110,10 @@ class Training(Section):
         proximal: weight mu of the FedProx term.
         clip_norm: largest norm of a step's gradient.
         loss: of a sample; no choice where the model gives that itself, as `vector` does.
+        batch_norm: what becomes of running statistics, in place of what the method does (`batch_norm` of
+            `SubmodelStrategy`): `running` averages them like parameters, also over devices that held
+            different sub-models, each of which has statistics of its own; `recalibrated` keeps none and takes
+            them afresh from training samples before each evaluation.
     """
 
     epochs: Count | None = None
@@ -101,6 +127,7 @@ class Training(Section):
     clip_norm: Positive | None = None
     proximal: NonNegative = 0.0
     loss: Literal["cross_entropy", "bce_with_logits"] = "cross_entropy"
+    batch_norm: Literal["running", "recalibrated"] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgesim"
 # Rooms from the lowest up. A room may import those of lower rows, none beside it and none above.
 BOTTOM = [
     {"errors"},
-    {"rng", "registry", "units", "shipped", "learner"},
+    {"rng", "registry", "units", "shipped", "learner", "papers"},
     {"yaml_source"},
 ]
 RESULTS = [{"results"}]

@@ -97,6 +97,12 @@ def test_a_bare_name_and_its_mapping_mean_the_same_everywhere() -> None:
     assert short == long
 
 
+def test_an_inverse_schedule_halves_the_learning_rate_after_so_many_versions() -> None:
+    schedule = scenario(changed("stop", "training: {schedule: {name: inverse, versions: 50}}\nstop"))
+    factor = schedule.training.schedule.factor
+    assert [factor(version) for version in (0, 50, 100)] == pytest.approx([1, 1 / 2, 1 / 3])
+
+
 @pytest.mark.parametrize(
     ("text", "every"),
     [
@@ -416,3 +422,11 @@ def test_a_mutant_of_the_quick_start_is_valid_or_refused_with_places(text: str) 
         places = {problem.place.partition(":")[0] for problem in error.problems}
         if places != {"x.yaml"}:
             raise AssertionError(str(error)) from error
+
+
+def test_a_learning_rate_falls_at_milestones() -> None:
+    text = changed("stop", "training: {schedule: {name: milestones, at: [2, 5], decay: 0.1}}\nstop")
+    schedule = scenario(text).training.schedule
+    assert [schedule.factor(version) for version in (0, 1, 2, 4, 5, 9)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )

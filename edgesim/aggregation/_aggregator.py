@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgesim.aggregation._server_optimizer import Change, Moments, ServerOptimizer, ServerSgd, apply
 from edgesim.aggregation._staleness import Constant, Staleness
+from edgesim.papers import Paper
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Aggregator:
             to be given, and an update may be merged once only.
         disjoint: no two updates of an aggregation may train the same coordinate.
         keeps_untrained: a coordinate that nobody trained keeps its bits.
+        papers: behind the rule.
 
     Attributes:
         weights: `samples` weighs a client by its samples, `equal` counts each client once.
@@ -75,6 +77,7 @@ class Aggregator:
         server_optimizer: how far the model goes along what the updates propose; at its default, all the way.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     one_at_a_time: ClassVar[bool] = False
     needs_base: ClassVar[bool] = False
     disjoint: ClassVar[bool] = False

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
+from edgesim.papers import ADAM, ADAPTIVE_OPTIMIZATION, Paper
 from edgesim.registry import Named, component
 from edgesim.yaml_source import Positive
 
@@ -72,6 +73,8 @@ class ServerAdam:
         beta2: decay of the mean of their squares.
         epsilon: added to the root. Reddi et al. hold 1e-3 for best with pseudo-gradients; torch has 1e-8.
     """
+
+    papers: ClassVar[tuple[Paper, ...]] = (ADAPTIVE_OPTIMIZATION, ADAM)
 
     learning_rate: Positive
     beta1: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -6,10 +6,11 @@ tau is counted in versions of the model, never in seconds; s(0) = 1, and s falls
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from edgesim.papers import FEDASYNC, Paper
 from edgesim.registry import Named, component
 from edgesim.yaml_source import Positive
 
@@ -31,6 +32,8 @@ class Poly:
         exponent: a; FedGMR takes 0.6, FedBuff 0.5.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = (FEDASYNC,)
+
     exponent: Annotated[float, Field(gt=0, le=5)] = 0.6
 
     def factor(self, staleness: int) -> float:
@@ -46,6 +49,8 @@ class Hinge:
         delay: b, in versions.
         slope: a.
     """
+
+    papers: ClassVar[tuple[Paper, ...]] = (FEDASYNC,)
 
     delay: Annotated[int, Field(ge=0)] = 2
     slope: Positive = 0.6

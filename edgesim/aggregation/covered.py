@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._server_optimizer import Change
 from edgesim.aggregation._sums import Sums
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 @component
 class Covered(Aggregator):
     """Average over the contributors of each coordinate."""
+
+    papers = (FEDAVG,)
 
     def merge(self, weights: Mapping[str, Tensor], updates: Iterable[Update]) -> dict[str, Change]:
         """The change of each tensor towards the average of those who trained it."""

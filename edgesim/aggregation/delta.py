@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._server_optimizer import Change
 from edgesim.aggregation._sums import Sums
+from edgesim.papers import FEDBUFF
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Delta(Aggregator):
             up for the size of the buffer.
     """
 
+    papers = (FEDBUFF,)
     needs_base: ClassVar[bool] = True
 
     reduction: Literal["mean", "sum"] = "mean"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._server_optimizer import Change
 from edgesim.aggregation._sums import Sums
+from edgesim.papers import FEDASYNC
 from edgesim.registry import component
 from edgesim.yaml_source import Probability
 
@@ -34,6 +35,7 @@ class Mix(Aggregator):
         mixing: the share of a fresh update; 1 puts it in the model's place, 0 ignores it.
     """
 
+    papers = (FEDASYNC,)
     one_at_a_time: ClassVar[bool] = True
 
     mixing: Probability = 0.9

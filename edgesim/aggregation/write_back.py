@@ -17,6 +17,7 @@ from edgesim.aggregation._server_optimizer import Change
 from edgesim.aggregation._staleness import Constant
 from edgesim.aggregation._sums import Sums
 from edgesim.errors import RunFailed
+from edgesim.papers import IST
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class WriteBack(Aggregator):
     """Write each part back where it belongs."""
 
+    papers = (IST,)
     disjoint: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 from edgesim.aggregation._aggregator import Aggregator, Update
 from edgesim.aggregation._server_optimizer import Change
 from edgesim.aggregation._sums import Sums
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 class ZeroInclusive(Aggregator):
     """Average over all clients, with zero where a client held nothing: destroys what nobody holds."""
 
+    papers = (FEDGMR,)
     keeps_untrained: ClassVar[bool] = False
 
     def merge(self, weights: Mapping[str, Tensor], updates: Iterable[Update]) -> dict[str, Change]:

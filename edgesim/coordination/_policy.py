@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from edgesim.papers import Paper
 from edgesim.server.events import Event, Tag
 from edgesim.server.policy import Action, Dispatch, Wake
 from edgesim.server.view import View
@@ -23,8 +24,10 @@ class CoordinationPolicy(ABC):
         whole_rounds: it merges all updates of the visits that were sent out together, and no others.
         selects: it asks the selector whom to send out.
         aggregation: how its updates are merged unless the scenario says; null: as the sub-model says.
+        papers: behind the policy.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     weights_depend_on_time: ClassVar[bool] = True
     whole_rounds: ClassVar[bool] = False
     selects: ClassVar[bool] = True

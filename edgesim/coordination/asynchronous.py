@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from edgesim.coordination._policy import CoordinationPolicy, filled
+from edgesim.papers import FEDASYNC
 from edgesim.registry import component
 from edgesim.server.events import Arrived, Event, Outcome
 from edgesim.server.policy import Action, Aggregate, Refuse
@@ -29,6 +30,7 @@ class Asynchronous(CoordinationPolicy):
         maximum_staleness: an update with a larger one is `rejected`; absent: none is.
     """
 
+    papers = (FEDASYNC,)
     aggregation: ClassVar[str | None] = "mix"
 
     concurrency: Count

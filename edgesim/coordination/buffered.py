@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from edgesim.coordination._policy import AT_WORK, CoordinationPolicy, filled
+from edgesim.papers import FEDBUFF
 from edgesim.registry import component
 from edgesim.server.events import Arrived, Drained, Event
 from edgesim.server.policy import Action, Aggregate
@@ -29,6 +30,7 @@ class Buffered(CoordinationPolicy):
         concurrency: devices at work.
     """
 
+    papers = (FEDBUFF,)
     aggregation: ClassVar[str | None] = "delta"
 
     buffer: Count

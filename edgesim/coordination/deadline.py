@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edgesim.coordination._policy import WAITING, CoordinationPolicy, dispatched
+from edgesim.papers import SYSTEM_DESIGN
 from edgesim.registry import component
 from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Fired, Lost, Outcome
 from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch, Refuse, Timer
@@ -40,6 +41,8 @@ class Deadline(CoordinationPolicy):
         minimum_fraction: share of G without which a round is abandoned. The paper gives no number; 0.8 leaves
             room for the 6 to 10 % of drop-outs that it observed.
     """
+
+    papers = (SYSTEM_DESIGN,)
 
     clients_per_round: Count
     over_selection: Annotated[float, Field(ge=1)] = 1.3

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 
 from edgesim.coordination._policy import WAITING, CoordinationPolicy
 from edgesim.coordination._reference import Reference, reference_devices
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Drained, Event, Fired, Lost
 from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch, Timer, Wake
@@ -38,6 +39,7 @@ class SemiAsynchronous(CoordinationPolicy):
             staleness, or those alone that have arrived since the previous one.
     """
 
+    papers = (FEDGMR,)
     selects: ClassVar[bool] = False
 
     reference: Reference = "fastest"

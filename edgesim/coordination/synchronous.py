@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from edgesim.coordination._policy import WAITING, CoordinationPolicy, dispatched
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Fired, Lost
 from edgesim.server.policy import Abandon, Action, Aggregate
@@ -24,6 +25,7 @@ class Synchronous(CoordinationPolicy):
         clients_per_round: devices sent out per round; all that are present where these are fewer.
     """
 
+    papers = (FEDAVG,)
     weights_depend_on_time: ClassVar[bool] = False
     whole_rounds: ClassVar[bool] = True
 

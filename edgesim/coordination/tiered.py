@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from edgesim.coordination._policy import WAITING, CoordinationPolicy
+from edgesim.papers import TIFL
 from edgesim.registry import component
 from edgesim.server.events import Abandoned, Aggregated, Arrived, Begin, Event, Fired, Lost
 from edgesim.server.policy import Abandon, Action, Aggregate, Dispatch, Remember, Stop, Wake
@@ -65,6 +66,7 @@ class Tiered(CoordinationPolicy):
         interval: rounds from one check of the losses to the next.
     """
 
+    papers = (TIFL,)
     whole_rounds: ClassVar[bool] = True
 
     clients_per_round: Count

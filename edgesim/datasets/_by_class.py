@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from edgesim.datasets._rule import Indices, PartitionRule, Pool, Split, impossible
+from edgesim.papers import FEDAVG, FEDGMR, HETEROFL
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -23,6 +24,7 @@ class Dirichlet(PartitionRule):
         alpha: concentration: small is skewed, large is near iid.
     """
 
+    papers = (FEDGMR,)
     by_class: ClassVar[bool] = True
 
     # Far above, where the distribution has long been flat, its gamma draws overflow.
@@ -59,6 +61,7 @@ class LabelsPerClient(PartitionRule):
         labels: labels of each client.
     """
 
+    papers = (HETEROFL,)
     by_class: ClassVar[bool] = True
 
     labels: Count
@@ -111,6 +114,7 @@ class Shards(PartitionRule):
         per_client: shards of each client.
     """
 
+    papers = (FEDAVG,)
     by_class: ClassVar[bool] = True
 
     per_client: Count = 2

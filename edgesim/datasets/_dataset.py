@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from edgesim.datasets._partition import Iid, Partition
+from edgesim.papers import Paper
 from edgesim.registry import component
 
 Inputs: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
@@ -103,9 +104,11 @@ class Dataset(ABC):
 
     Claims:
         functions: its samples are functions of the model's parameters, with nothing to predict.
+        papers: by which the data are cited.
     """
 
     functions: ClassVar[bool] = False
+    papers: ClassVar[tuple[Paper, ...]] = ()
 
     partition: Partition = Iid()
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgesim.datasets._coupling import Coupling
 from edgesim.errors import InputError, Problem
+from edgesim.papers import Paper
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -53,8 +54,10 @@ class PartitionRule(ABC):
 
     Claims:
         by_class: it goes by the class of each sample.
+        papers: behind it.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     by_class: ClassVar[bool] = False
 
     clients: Count | None = None

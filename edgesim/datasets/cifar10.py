@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgesim.datasets._dataset import Data, Dataset, normalised
 from edgesim.datasets._files import Publication, find, read, unpack, verify
+from edgesim.datasets._papers import CIFAR
 from edgesim.errors import InputError, Problem
 from edgesim.registry import component
 
@@ -38,6 +39,8 @@ _ALLOWED = {
 @component
 class Cifar10(Dataset):
     """Ten classes, [3, 32, 32], normalised by the training set's mean and standard deviation per channel."""
+
+    papers = (CIFAR,)
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read the batches in `cifar-10-batches-py/`, plain, `.xz` or in the archive; see `Dataset.load`."""

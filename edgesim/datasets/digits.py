@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset
+from edgesim.datasets._papers import DIGITS
 from edgesim.registry import component
 
 TEST_SAMPLES = 360
@@ -16,6 +17,8 @@ BRIGHTEST = 16
 @component
 class Digits(Dataset):
     """Ten classes, [1, 8, 8], brightness from 0 to 1; always the same stratified split 1437 / 360."""
+
+    papers = (DIGITS,)
 
     def load(self, root: Path | None, download: bool) -> Data:  # noqa: ARG002
         """Both arguments are without effect; see `Dataset.load`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._idx import load_idx
+from edgesim.datasets._papers import FASHION_MNIST
 from edgesim.registry import component
 
 UNPACKED_MD5 = {
@@ -20,6 +21,8 @@ TRAIN_MEAN, TRAIN_STD = 0.2860, 0.3530
 @component
 class FashionMnist(Dataset):
     """Ten classes, [1, 28, 28], normalised by the training set's mean and standard deviation."""
+
+    papers = (FASHION_MNIST,)
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read the IDX files in `FashionMNIST/raw/`; see `Dataset.load`."""

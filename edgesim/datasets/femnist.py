@@ -20,6 +20,7 @@ from edgesim.datasets._dataset import Data, Dataset, standardised
 from edgesim.datasets._files import read
 from edgesim.datasets._table import as_float32, numbered, refuse, require
 from edgesim.errors import InputError, Problem
+from edgesim.papers import LEAF
 from edgesim.registry import component
 from edgesim.yaml_source import BesideScenario
 
@@ -37,6 +38,8 @@ class Femnist(Dataset):
     Attributes:
         path: the folder with `train` and `test`.
     """
+
+    papers = (LEAF,)
 
     path: BesideScenario
 

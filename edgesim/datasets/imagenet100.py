@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.datasets._dataset import Data, Dataset
+from edgesim.datasets._papers import IMAGENET
 from edgesim.datasets._photographs import photographs
 from edgesim.errors import InputError, Problem, cut_off
 from edgesim.registry import component
@@ -33,6 +34,8 @@ class Imagenet100(Dataset):
         path: the folder with `train` and `val`; the latter is for testing.
         side: pixels; 168 in FedGMR (algorithms 2, M8).
     """
+
+    papers = (IMAGENET,)
 
     path: BesideScenario
     side: Count = 168

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._files import Publication, find
 from edgesim.datasets._idx import PACKED, load_idx, read_idx
+from edgesim.datasets._papers import MNIST, QMNIST
 from edgesim.datasets._partition import Natural
 from edgesim.registry import component
 
@@ -44,6 +45,8 @@ WRITER_COLUMN = 2  # of class, NIST series, writer, number of the writer's digit
 @component
 class Mnist(Dataset):
     """Ten classes, [1, 28, 28], normalised by the training set's mean and standard deviation; 539 writers."""
+
+    papers = (MNIST, QMNIST)
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read the IDX files in `MNIST/raw/`, and those of the writers if asked for; see `Dataset.load`."""

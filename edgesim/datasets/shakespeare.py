@@ -20,6 +20,7 @@ from pydantic import Field
 from edgesim.datasets._dataset import HELD_OUT, Data, Dataset
 from edgesim.datasets._files import Publication, read_one
 from edgesim.errors import InputError, Problem
+from edgesim.papers import LEAF
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -48,6 +49,8 @@ class Shakespeare(Dataset):
         minimum_characters: roles with less text are left out, as LEAF drops tiny ones; 141 of 299 stay.
         stride: characters from one sample of a role to its next; LEAF takes every one, 1.
     """
+
+    papers = (LEAF,)
 
     minimum_characters: Annotated[int, Field(ge=LEAST)] = 1000
     stride: Count = 10

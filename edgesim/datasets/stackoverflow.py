@@ -24,6 +24,7 @@ from edgesim.datasets._dataset import IGNORED, Data, Dataset
 from edgesim.datasets._example_proto import bytes_feature
 from edgesim.datasets._table import refuse
 from edgesim.errors import InputError, Problem
+from edgesim.papers import ADAPTIVE_OPTIMIZATION
 from edgesim.registry import component
 from edgesim.yaml_source import BesideScenario, Count
 
@@ -56,6 +57,8 @@ class Stackoverflow(Dataset):
         sentences: of each user at most, for training and again for testing. Every 1 000 users with 128 take
             41 MB of memory for training and as much for testing.
     """
+
+    papers = (ADAPTIVE_OPTIMIZATION,)
 
     path: BesideScenario
     vocabulary: Count = 10_000

@@ -15,6 +15,7 @@ import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._files import Publication, read_one
+from edgesim.datasets._papers import IMAGENET, TINY_IMAGENET
 from edgesim.datasets._photographs import photographs
 from edgesim.registry import component
 
@@ -35,6 +36,8 @@ TRAIN_MEAN, TRAIN_STD = (0.4927, 0.4468, 0.3978), (0.2801, 0.2745, 0.2840)
 @component
 class TinyImagenet(Dataset):
     """Twenty classes, [3, 64, 64], normalised by mean and standard deviation of each channel in training."""
+
+    papers = (TINY_IMAGENET, IMAGENET)
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `tiny-imagenet-20/tiny-imagenet-20.tar.xz`; see `Dataset.load`. It cannot be downloaded."""

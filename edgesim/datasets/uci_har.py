@@ -14,6 +14,7 @@ import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset, last_fifth, standardised
 from edgesim.datasets._files import Publication, read_one
+from edgesim.datasets._papers import UCI_HAR
 from edgesim.registry import component
 
 FILE = "uci_har_inertial.npz"
@@ -38,6 +39,8 @@ class UciHar(Dataset):
             all 30 persons train; a split by time, as neighbouring windows overlap. `persons`: all windows of
             nine persons, as UCI splits them; 21 persons train.
     """
+
+    papers = (UCI_HAR,)
 
     test: Literal["windows", "persons"] = "windows"
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgesim.datasets._dataset import Data, Dataset, last_fifth, standardised
 from edgesim.datasets._files import Publication, read_one
+from edgesim.datasets._papers import WISDM
 from edgesim.registry import component
 
 FILE = "WISDM_ar_v1.1_transformed.arff"
@@ -35,6 +36,8 @@ class Wisdm(Dataset):
     A missing value (615 dominant periods) becomes 0, the mean of the training examples. The last fifth of
     each person's examples of each activity, in the order of the file, is held out.
     """
+
+    papers = (WISDM,)
 
     def load(self, root: Path | None, download: bool) -> Data:
         """Read `wisdm-ar/WISDM_ar_v1.1_transformed.arff`; see `Dataset.load`. It cannot be downloaded."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import Paper
 from edgesim.registry import component
 from edgesim.yaml_source import Positive, ascending
 
@@ -125,8 +126,10 @@ class GrowthRule:
         grows: it may raise a capacity.
         needs_accuracy: it wants to see accuracies, so that `--timing-only` cannot follow it.
         depends_on_time: it looks at the clock.
+        papers: behind the rule.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     grows: ClassVar[bool] = True
     needs_accuracy: ClassVar[bool] = False
     depends_on_time: ClassVar[bool] = False

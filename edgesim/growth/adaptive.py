@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.growth._growth import Climbing, Grown, Seen, State, Step, Wanted
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -85,6 +86,7 @@ class Adaptive(Climbing):
             FedGMR's release, the test set.
     """
 
+    papers = (FEDGMR,)
     needs_accuracy: ClassVar[bool] = True
 
     patience: Count = 5

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
 from edgesim.growth._growth import Climbing, Seen, State, Step
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 from edgesim.yaml_source import PositiveSeconds, ascending
 
@@ -36,6 +37,7 @@ class FixedTime(Climbing):
         at: the times, in seconds of virtual time.
     """
 
+    papers = (FEDGMR,)
     depends_on_time: ClassVar[bool] = True
 
     at: Annotated[tuple[PositiveSeconds, ...], Field(min_length=1), AfterValidator(ascending)]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.growth._growth import Climbing, Seen, State, Step
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 from edgesim.yaml_source import Positive
 
@@ -31,6 +32,8 @@ class Linear(Climbing):
     Attributes:
         per_round: how much it rises with each version of the model, in units of capacity.
     """
+
+    papers = (FEDGMR,)
 
     per_round: Positive
 

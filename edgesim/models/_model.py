@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import Paper
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,8 +23,10 @@ class Model(ABC):
         reads_tokens: whether samples are tokens, of which there are as many as classes, or numbers; null
             where that is not known.
         gives_loss: whether the output is the loss of each sample, and no prediction.
+        papers: behind the architecture.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     reads_tokens: ClassVar[bool | None] = False
     gives_loss: ClassVar[bool] = False
 

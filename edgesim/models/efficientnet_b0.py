@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgesim.models._images import Norm, adapted
 from edgesim.models._model import Model
+from edgesim.models._papers import EFFICIENTNET
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class EfficientNetB0(Model):
     Attributes:
         norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
+
+    papers = (EFFICIENTNET,)
 
     norm: Norm = "group"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgesim.models._model import Model, classifier, convolutions
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class FedAvgCifarCnn(Model):
 
     FedAvg crops CIFAR-10's images to 24 pixels; on those of 32 the network has 1 756 426 parameters.
     """
+
+    papers = (FEDAVG,)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, ..., flatten, fc1, relu3, fc2, relu4, fc3`; see `Model.build`."""

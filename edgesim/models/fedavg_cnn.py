@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgesim.models._model import Model, classifier, convolutions
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 @component
 class FedAvgCnn(Model):
     """Two 5x5 convolutions (32, 64), a hidden layer of 512: 1 663 370 parameters on 1x28x28, 10 classes."""
+
+    papers = (FEDAVG,)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, conv2, ..., flatten, fc1, relu3, fc2`; see `Model.build`."""

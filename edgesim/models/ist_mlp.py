@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from edgesim.models._model import Model
+from edgesim.papers import IST
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -28,6 +29,8 @@ class IstMlp(Model):
     Attributes:
         hidden: units of each hidden layer; [4096, 4096] is the paper's network of three layers.
     """
+
+    papers = (IST,)
 
     hidden: tuple[Count, ...] = (4096,)
 

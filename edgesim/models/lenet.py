@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgesim.models._model import Model, classifier, convolutions
+from edgesim.models._papers import LENET
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ def _padding(stage: int, side: int) -> int:
 @component
 class LeNet(Model):
     """Two 5x5 convolutions (6, 16), hidden layers of 120 and 84: 61 706 parameters on 1x28x28, 10 classes."""
+
+    papers = (LENET,)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, ..., flatten, fc1, relu3, fc2, relu4, fc3`; see `Model.build`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edgesim.models._model import Model
 from edgesim.models._tokens import Predict, length_of
+from edgesim.papers import LEAF
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -26,6 +27,7 @@ class Lstm(Model):
         predict: `last` for one prediction per sample, `all` for one at every position.
     """
 
+    papers = (LEAF,)
     reads_tokens: ClassVar[bool | None] = True
 
     embedding: Count = 8

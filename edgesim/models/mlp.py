@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from edgesim.models._model import Model, classifier
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -21,6 +22,8 @@ class Mlp(Model):
     Attributes:
         hidden: units of each hidden layer; none makes it a linear classifier.
     """
+
+    papers = (FEDAVG,)
 
     hidden: tuple[Count, ...] = (200, 200)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgesim.models._images import Norm, adapted
 from edgesim.models._model import Model
+from edgesim.models._papers import MOBILENET_V3
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class MobileNetV3(Model):
         size: eleven blocks or fifteen.
         norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
+
+    papers = (MOBILENET_V3,)
 
     size: Literal["small", "large"] = "small"
     norm: Norm = "group"

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from edgesim.models._images import Norm, check_statistics, norm_layer
 from edgesim.models._model import Model, image_shape
+from edgesim.models._papers import PREACT_RESNET
+from edgesim.papers import HETEROFL
 from edgesim.registry import component
+from edgesim.yaml_source import Count
 
 if TYPE_CHECKING:
     from torch import nn
-
-WIDTHS = (64, 128, 256, 512)
 
 
 @component
@@ -24,9 +25,13 @@ class PreactResNet18(Model):
     """Eight residual blocks (64, 128, 256, 512): 11 172 170 parameters on 3x32x32, 10 classes.
 
     Attributes:
+        widths: channels of the four stages; those of HeteroFL's rate a.
         norm: `group`, each sample by itself, or HeteroFL's `static_batch`, without running averages.
     """
 
+    papers = (PREACT_RESNET, HETEROFL)
+
+    widths: tuple[Count, Count, Count, Count] = (64, 128, 256, 512)
     norm: Norm = "static_batch"
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -36,9 +41,9 @@ class PreactResNet18(Model):
         from edgesim.models._preact import PreactBlock
 
         channels, *_ = image_shape(input_shape)
-        norm, width = norm_layer(self.norm), WIDTHS[0]
+        norm, width = norm_layer(self.norm), self.widths[0]
         layers = OrderedDict[str, nn.Module](conv1=nn.Conv2d(channels, width, 3, padding=1, bias=False))
-        for stage, wider in enumerate(WIDTHS, start=1):
+        for stage, wider in enumerate(self.widths, start=1):
             first = PreactBlock(width, wider, 1 if stage == 1 else 2, norm)
             layers[f"layer{stage}"] = nn.Sequential(first, PreactBlock(wider, wider, 1, norm))
             width = wider

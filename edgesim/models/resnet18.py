@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgesim.models._images import LARGE, Norm, check_statistics, fit_stem, norm_layer
 from edgesim.models._model import Model, image_shape
+from edgesim.models._papers import RESNET
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class ResNet18(Model):
     Attributes:
         norm: `group`, each sample by itself, or `static_batch`, the batch, without running averages.
     """
+
+    papers = (RESNET,)
 
     norm: Norm = "group"
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from edgesim.errors import InputError, Problem
 from edgesim.models._model import Model
 from edgesim.models._tokens import Predict, length_of
+from edgesim.papers import FEDGMR, FEDROLEX, HETEROFL
 from edgesim.registry import component
 from edgesim.yaml_source import Count
 
@@ -41,6 +42,7 @@ class Transformer(Model):
         predict: `all` for a prediction at every position, `last` for one per sample.
     """
 
+    papers = (HETEROFL, FEDROLEX, FEDGMR)
     reads_tokens: ClassVar[bool | None] = True
 
     embedding: Count = 96

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from edgesim.models._model import Model, classifier, convolutions
+from edgesim.models._papers import VGG
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ PLAN: tuple[int | Literal["pool"], ...] = (
 @component
 class Vgg11(Model):
     """Eight 3x3 convolutions, two hidden layers of 512: 9 750 922 parameters on 3x32x32, 10 classes."""
+
+    papers = (VGG, FEDGMR)
 
     def build(self, input_shape: tuple[int, ...], classes: int) -> nn.Module:
         """The network `conv1, relu1, pool1, conv2, ..., flatten, fc1, ..., fc3`; see `Model.build`."""

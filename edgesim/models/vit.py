@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgesim.errors import InputError, Problem
 from edgesim.models._model import Model, image_shape
+from edgesim.models._papers import DEIT, VIT
 from edgesim.registry import component
 from edgesim.yaml_source import Count, ProperFraction
 
@@ -29,6 +30,8 @@ class Vit(Model):
         hidden: units of the layers between two attentions.
         dropout: probability.
     """
+
+    papers = (VIT, DEIT)
 
     patch: Count = 4
     layers: Count = 6

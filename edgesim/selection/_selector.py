@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from edgesim.papers import Paper
 from edgesim.server.view import View
 
 
@@ -16,8 +17,10 @@ class SelectionRule(ABC):
         reads_loss: it decides by training losses.
         takes_all: it sends out every device that is idle and present, however many are asked for.
         depends_on_time: among the same idle devices it may choose others where visits took another time.
+        papers: behind the rule.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     reads_loss: ClassVar[bool] = False
     depends_on_time: ClassVar[bool] = True
     takes_all: ClassVar[bool] = False

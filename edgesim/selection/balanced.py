@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgesim.papers import FJORD
 from edgesim.registry import component
 from edgesim.selection._selector import SelectionRule
 from edgesim.server.roster import Roster, Subset
@@ -22,6 +23,7 @@ class Balanced(SelectionRule):
     few devices that are idle and present, the next ones get its places.
     """
 
+    papers = (FJORD,)
     depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: D102

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from edgesim.papers import OORT
 from edgesim.registry import component
 from edgesim.selection._selector import SelectionRule
 from edgesim.server.draw import first_of_race
@@ -57,6 +58,7 @@ class Oort(SelectionRule):
         pacer_delta: by how much.
     """
 
+    papers = (OORT,)
     reads_loss: ClassVar[bool] = True
 
     exploration: Probability = 0.9

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgesim.papers import POWER_OF_CHOICE
 from edgesim.registry import component
 from edgesim.selection._selector import SelectionRule
 from edgesim.server.view import View
@@ -28,6 +29,7 @@ class PowerOfChoice(SelectionRule):
         candidates: devices drawn; at least those wanted are.
     """
 
+    papers = (POWER_OF_CHOICE,)
     reads_loss: ClassVar[bool] = True
     depends_on_time: ClassVar[bool] = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 from edgesim.selection._selector import SelectionRule
 from edgesim.server.view import View
@@ -14,6 +15,7 @@ from edgesim.server.view import View
 class Uniform(SelectionRule):
     """`k` distinct devices, uniform among those idle and present; its cost does not grow with the fleet."""
 
+    papers = (FEDAVG,)
     depends_on_time: ClassVar[bool] = False
 
     def pick(self, k: int, view: View) -> Sequence[int]:  # noqa: D102

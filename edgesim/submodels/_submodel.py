@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import Paper
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._rule import Rule
@@ -198,6 +199,7 @@ class SubmodelStrategy:
         nested: of one version, the sub-model of a smaller capacity is a part of that of a larger one.
         remembers: it keeps something from version to version (see `remember`).
         scalar: its capacity is one number that may grow during a run.
+        papers: behind the method.
 
     Policy:
         batch_norm: what becomes of running statistics. `running` averages them like parameters.
@@ -212,6 +214,7 @@ class SubmodelStrategy:
         coordination: when devices are sent out and updates merged; null: the scenario has to say.
     """
 
+    papers: ClassVar[tuple[Paper, ...]] = ()
     full_is_fedavg: ClassVar[bool] = True
     costs_need_weights: ClassVar[bool] = False
     partial: ClassVar[bool] = True

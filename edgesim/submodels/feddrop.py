@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import FEDDROP, FEDERATED_DROPOUT
 from edgesim.registry import component
 from edgesim.submodels._drawn import drawn_cut, drawn_name
 from edgesim.submodels._submodel import Context, Cut, ScalarStrategy, Submodel
@@ -37,6 +38,7 @@ class FedDrop(ScalarStrategy):
         scaler: whether the outputs of layers that lose units are divided by q in training.
     """
 
+    papers = (FEDDROP, FEDERATED_DROPOUT)
     number: ClassVar[str] = "keep"
 
     keep: Fraction | None = None

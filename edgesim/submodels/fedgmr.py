@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from edgesim.papers import FEDGMR
 from edgesim.registry import component
 from edgesim.submodels._importance import Ordering, mask_bytes, nominal, prunable
 from edgesim.submodels._rule import Masked, Rule
@@ -56,6 +57,7 @@ class FedGMR(ScalarStrategy):
         refresh: versions from one refresh to the next.
     """
 
+    papers = (FEDGMR,)
     costs_need_weights: ClassVar[bool] = True
     nested: ClassVar[bool] = True
     remembers: ClassVar[bool] = True

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import FEDPMT
 from edgesim.registry import component
 from edgesim.submodels._submodel import Context, ScalarStrategy, Submodel
 from edgesim.yaml_source import Count
@@ -39,6 +40,7 @@ class FedPMT(ScalarStrategy):
             `fit` and `plan` as the last ones.
     """
 
+    papers = (FEDPMT,)
     batch_norm: ClassVar[Literal["running", "recalibrated"]] = "running"
     number: ClassVar[str] = "depth"
 

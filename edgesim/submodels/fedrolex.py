@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edgesim.papers import FEDROLEX
 from edgesim.registry import component
 from edgesim.submodels._drawn import drawn_cut, drawn_name
 from edgesim.submodels._prefix import prefix_cut
@@ -36,6 +37,8 @@ class FedRolex(HeteroFL):
     Attributes:
         window: `rolling`, or `random`: any channels, drawn anew for each visit (federated dropout).
     """
+
+    papers = (FEDROLEX,)
 
     window: Literal["rolling", "random"] = "rolling"
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import FJORD
 from edgesim.registry import component
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.submodels._rule import Rule
@@ -119,6 +120,7 @@ class FjORD(ScalarStrategy):
             step of p_max besides.
     """
 
+    papers = (FJORD,)
     full_is_fedavg: ClassVar[bool] = False  # with `levels: [1]` it is
     nested: ClassVar[bool] = True
     number: ClassVar[str] = "width"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from edgesim.papers import FEDAVG
 from edgesim.registry import component
 from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class Full(SubmodelStrategy):
     """The whole model on every device. Batch norms: running statistics are averaged with the parameters."""
 
+    papers = (FEDAVG,)
     batch_norm: ClassVar[Literal["running", "recalibrated"]] = "running"
     partial: ClassVar[bool] = False
 

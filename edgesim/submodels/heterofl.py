@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from edgesim.papers import HETEROFL
 from edgesim.registry import component
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.submodels._rule import PresentClasses, Rule
@@ -33,6 +34,7 @@ class HeteroFL(ScalarStrategy):
         masked_classes: whether logits of classes that a device lacks are masked, and their rows not merged.
     """
 
+    papers = (HETEROFL,)
     full_is_fedavg: ClassVar[bool] = (
         False  # with its extras off it is: `masked_classes: false`, equal weights
     )

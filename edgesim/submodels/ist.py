@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from edgesim.errors import InputError, Problem, RunFailed
+from edgesim.papers import IST
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._submodel import Context, Cut, Submodel, SubmodelStrategy
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 class Ist(SubmodelStrategy):
     """One disjoint part of the model on each device of a round."""
 
+    papers = (IST,)
     full_is_fedavg: ClassVar[bool] = False  # a device alone is given the whole model, several never are
     disjoint: ClassVar[bool] = True
     aggregation: ClassVar[str] = "write_back"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.papers import SUBMODEL_STABILITY
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import drawn_cut, drawn_name, maskable
@@ -41,6 +42,7 @@ class RandomMask(ScalarStrategy):
         scaler: whether hidden activations are divided by p in training.
     """
 
+    papers = (SUBMODEL_STABILITY,)
     number: ClassVar[str] = "density"
     aggregation: ClassVar[str] = "fill"
     client_weights: ClassVar[Literal["samples", "equal"]] = "equal"

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgesim.errors import InputError, Problem
+from edgesim.papers import SUBMODEL_STABILITY
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import drawn_name, maskable
@@ -51,6 +52,7 @@ class RollingMask(ScalarStrategy):
         scaler: whether hidden activations are divided by 1/R in training.
     """
 
+    papers = (SUBMODEL_STABILITY,)
     exact_coverage: ClassVar[bool] = True
     number: ClassVar[str] = "density"
     aggregation: ClassVar[str] = "fill"

@@ -151,6 +151,12 @@ def has_static_norms(network: nn.Module) -> bool:
     return any(norm.running_mean is None for norm in norms)
 
 
+def has_running_statistics(network: nn.Module) -> bool:
+    """Whether the network has batch norms with running statistics."""
+    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return any(norm.running_mean is not None for norm in norms)
+
+
 def tracking(network: nn.Module, dtype: torch.dtype, device: str) -> nn.Module:
     """A copy for evaluation whose static batch norms can hold statistics."""
     copied = copy.deepcopy(network)

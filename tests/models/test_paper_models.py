@@ -68,7 +68,9 @@ def prunable(structure: ModelStructure) -> int:
         (FedAvgCnn(), MNIST, 10, 1_663_370),  # M2
         (FedAvgCifarCnn(), (3, 24, 24), 10, 1_068_298),  # M3
         (HeteroFLCnn(), MNIST, 10, 1_556_874),  # M4
+        (HeteroFLCnn(widths=(4, 8, 16, 32)), MNIST, 10, 6_594),  # its rate e
         (PreactResNet18(), CIFAR, 10, 11_172_170),  # M5
+        (PreactResNet18(widths=(4, 8, 16, 32)), CIFAR, 10, 44_510),
         (FemnistCnn(), MNIST, 62, 6_603_710),  # M6
         (Vgg11(), CIFAR, 10, 9_750_922),  # M7
         (IstMlp(), (4096,), 35, 4096 * 4096 + 2 * 4096 + 4096 * 35),  # M11
@@ -149,6 +151,8 @@ def test_heterofls_network_does_not_pool_after_its_last_convolution() -> None:
     assert names[:4] == ["conv1", "norm1", "relu1", "pool1"]
     assert names[-4:] == ["relu4", "average", "flatten", "fc"]
     assert [name for name in names if name.startswith("pool")] == ["pool1", "pool2", "pool3"]
+    alike = [name for name, _ in HeteroFLCnn(widths=(4, 4, 4, 4)).build(MNIST, 10).named_children()]
+    assert alike == names
 
 
 def test_a_block_with_pre_activation_passes_its_input_on_as_it_is() -> None:

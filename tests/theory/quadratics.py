@@ -32,7 +32,7 @@ fleet:
   - {{profile: pixel-6, count: {CLIENTS}}}
 submodel: ist_sketch
 coordination: {{name: synchronous, clients_per_round: {CLIENTS}}}
-training: {{loss: output, steps: 1, batch_size: 100, learning_rate: 0.1}}
+training: {{steps: 1, batch_size: 100, learning_rate: 0.1}}
 evaluate: {{every: 1000000 rounds}}
 stop: {{rounds: 200}}
 execution: {{precision: float64}}

@@ -44,7 +44,9 @@ stop: {rounds: 2}
 execution: {precision: float64}
 """
 BARE = "{name: heterofl, scaler: false, masked_classes: false, width: WIDTH}"
-RUNNING = {"1.running_mean", "1.running_var", "1.num_batches_tracked"}
+MEAN = "1.running_mean"
+RUNNING_ASKED = "training.batch_norm=running"
+RUNNING = {MEAN, "1.running_var", "1.num_batches_tracked"}
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def parts_of(folder: Path, submodel: str) -> Parts:
+def parts_of(folder: Path, submodel: str, *overrides: str) -> Parts:
     path = folder / "scenario.yaml"
     path.write_text(SCENARIO.replace("SUBMODEL", submodel))
-    return prepare(resolve(open_document(str(path))))
+    return prepare(resolve(open_document(str(path)), overrides=overrides))
 
 
 def heterofl(width: float) -> str:
@@ -77,17 +79,21 @@ def test_methods_that_cut_or_mask_never_merge_running_statistics(name: str) -> N
     assert policy == ("running" if name in whole_networks else "recalibrated")
 
 
-def test_where_all_train_the_whole_network_running_statistics_are_averaged(folder: Path) -> None:
-    parts = parts_of(folder, "full")
+def one_round(parts: Parts) -> tuple[Tensor, list[Tensor]]:
+    """The running means of the new version, and those that each of the four devices returned for it."""
     learner = federation(parts)
-    before = dict(learner.weights)
-    assert set(before) >= RUNNING
+    assert set(learner.weights) >= RUNNING
     learner.assign([order(device, device) for device in range(4)])
     jobs = [learner._job(learner.ledger.open[device]) for device in range(4)]
-    means = [result.buffers["1.running_mean"].clone() for result in learner.trainer.train(jobs)]
+    returned = [result.buffers[MEAN].clone() for result in learner.trainer.train(jobs)]
     learner.aggregate(range(4), [0] * 4, 0.0)
-    torch.testing.assert_close(learner.weights["1.running_mean"], torch.stack(means).mean(0))
-    assert not torch.equal(learner.weights["1.running_mean"], before["1.running_mean"])
+    return learner.weights[MEAN], returned
+
+
+def test_where_all_train_the_whole_network_running_statistics_are_averaged(folder: Path) -> None:
+    merged, returned = one_round(parts_of(folder, "full"))
+    torch.testing.assert_close(merged, torch.stack(returned).mean(0))
+    assert merged.abs().min() > 0  # they begin at 0
 
 
 def test_where_widths_differ_there_are_none_to_merge_to_send_or_to_save(folder: Path) -> None:
@@ -96,6 +102,37 @@ def test_where_widths_differ_there_are_none_to_merge_to_send_or_to_save(folder: 
     assert not RUNNING & set(learner.weights)
     one, other = (each.ledger.workload_of(each.ledger.expected(1.0), 50) for each in (parts, whole))
     assert other.bytes_up - one.bytes_up == other.bytes_down - one.bytes_down == 4 * 12
+
+
+@pytest.mark.parametrize("submodel", ["{name: random_mask, density: 0.5}", heterofl(1.0)])
+def test_a_scenario_may_have_them_averaged_all_the_same(folder: Path, submodel: str) -> None:
+    merged, returned = one_round(parts_of(folder, submodel, RUNNING_ASKED))
+    torch.testing.assert_close(merged, torch.stack(returned).mean(0))
+
+
+def test_or_have_whole_networks_recalibrated(folder: Path) -> None:
+    learner = trained(parts_of(folder, "full", "training.batch_norm=recalibrated"))
+    assert not RUNNING & set(learner.weights)
+    loss, accuracy = by_hand(learner, shown(learner, 1.0))
+    metrics = learner.evaluate()
+    assert (metrics["loss"], metrics["accuracy"]) == (pytest.approx(loss, rel=1e-9), pytest.approx(accuracy))
+
+
+@pytest.mark.parametrize("model", ["ist_mlp", "mlp"])
+def test_a_model_that_keeps_none_cannot_have_them_averaged(folder: Path, model: str) -> None:
+    with pytest.raises(InputError, match=r"training.batch_norm: is running, and the model has no batch norm"):
+        parts_of(folder, "full", RUNNING_ASKED, f"model={model}")
+
+
+@pytest.mark.parametrize("name", registry.names("submodels"))
+def test_every_method_runs_with_averaged_statistics(folder: Path, name: str) -> None:
+    method = {"fedpmt": "{name: fedpmt, depth: 2}", "feddrop": "{name: feddrop, drop_conv: true}"}.get(
+        name, name
+    )
+    learner = trained(parts_of(folder, method, RUNNING_ASKED, "dataset.validation=0.1"))
+    assert set(learner.weights) >= RUNNING
+    assert float(learner.weights["1.running_var"].min()) > 0
+    assert learner.weights[MEAN].abs().max() > 0
 
 
 def test_training_normalises_by_the_batch_under_either_policy(folder: Path) -> None:
