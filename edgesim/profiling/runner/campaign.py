@@ -8,14 +8,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from edgesim.profiling.runner import channel, host, timings
+from edgesim.profiling.runner.errors import ChildFailed, Unusable
 from edgesim.profiling.runner.progress import Progress, brief
 from edgesim.profiling.runner.reading import Bundle, Graph
 
 PROBE_TIMEOUT_S = 300.0
-
-
-class MissingPackages(Exception):  # noqa: N818  (the name says what happened)
-    """numpy or onnxruntime cannot be used here; the message is one line and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,12 @@ def host_line(bundle: Bundle, settings: Settings) -> timings.Line:
     """The line that says where and how the lines after it were measured.
 
     Raises:
-        MissingPackages: numpy or onnxruntime cannot be used here.
-        channel.ChildFailed: the process that looks for them crashed.
+        Unusable: numpy or onnxruntime cannot be used here.
+        ChildFailed: the process that looks for them crashed.
     """
     found = channel.ask("probe", None, PROBE_TIMEOUT_S, lambda: None)
     if "problem" in found:
-        raise MissingPackages(found["problem"])
+        raise Unusable(found["problem"])
     return {
         "kind": "host",
         "format": timings.FORMAT,
@@ -86,7 +83,7 @@ def time_graphs(
         line = {"shape": graph.shape, "graph": graph.kind}
         try:
             found = _time(bundle, graph, settings, progress)
-        except channel.ChildFailed as error:
+        except ChildFailed as error:
             failures += 1
             log.append({"kind": "failure", **line, "message": str(error)})
             progress.finished(graph.title, f"FAILED: {error}")

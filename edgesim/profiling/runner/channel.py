@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edgesim.profiling.runner.errors import ChildFailed
+
 TICK_S = 0.5
 _SHOWN = 300  # characters of a child's last words
 
@@ -21,10 +23,6 @@ _START = (
     "from edgesim.profiling.runner import {0}; {0}.main()"
 )
 _QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # numpy's threads, and their memory
-
-
-class ChildFailed(Exception):  # noqa: N818  (the name says what happened)
-    """A child process gave no answer; the message is one line."""
 
 
 def ask(module: str, question: Any, timeout_s: float, tick: Callable[[], None]) -> Any:
@@ -42,16 +40,7 @@ def ask(module: str, question: Any, timeout_s: float, tick: Callable[[], None]) 
     root = os.path.abspath(__file__)
     for _ in range(4):
         root = os.path.dirname(root)  # a folder, or the zip that this file lies in
-    # In a session of its own Ctrl-C reaches the parent alone, which then ends the child.
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START.format(module), root],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **_QUIET},
-        start_new_session=True,
-    )
-    with process:
+    with _started([sys.executable, "-c", _START.format(module), root]) as process:
         try:
             answer, words = _communicate(process, json.dumps(question).encode(), timeout_s, tick)
         finally:
@@ -73,6 +62,20 @@ def answering() -> Iterator[Callable[[Any], None]]:
     os.dup2(2, 1)
     with os.fdopen(own, "w") as stream:
         yield lambda answer: print(json.dumps(answer), file=stream)
+
+
+def _started(command: list[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **_QUIET},
+            start_new_session=True,  # Ctrl-C then reaches the parent alone, which ends the child
+        )
+    except OSError as error:
+        raise ChildFailed(f"no process can be started: {error.strerror}") from error
 
 
 def _communicate(

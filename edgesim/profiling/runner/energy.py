@@ -54,7 +54,7 @@ class Rapl:
 
 
 class PowerFile:
-    """A file with microwatts, as `power1_input` of hwmon, sampled in a thread: joules are mean power times seconds.
+    """A file with microwatts, as `power1_input` of hwmon: joules are the mean of samples times the seconds.
 
     Args:
         path: of the file.

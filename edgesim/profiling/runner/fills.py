@@ -24,7 +24,8 @@ def draw(fill: dict[str, Any], shape: Sequence[int], dtype: str) -> np.typing.ND
     if kind == "integers":
         return generator.integers(0, fill["below"], size, np.int64).astype(dtype, copy=False)
     if kind == "bernoulli":
-        return (generator.random(size, np.float32) < fill["keep"]).astype(dtype)
+        kept: np.typing.NDArray[Any] = generator.random(size, np.float32) < fill["keep"]
+        return kept.astype(dtype)
     # In single precision and in place: a passing copy would count towards the memory of the graph.
     numbers = generator.standard_normal(size, np.float32)
     numbers *= np.float32(fill["std"])

@@ -7,16 +7,13 @@ import platform
 import sys
 
 from edgesim.profiling.runner import channel
+from edgesim.profiling.runner.errors import Unusable
 
 OLDEST_ONNXRUNTIME = (1, 17)
 FIRST_WITH_NUMPY_2 = (1, 19)
 LAST_ONNXRUNTIME = {(3, 9): "1.19.2", (3, 10): "1.23.2"}  # for which Pythons there are wheels
 OLDER_NUMPY = f'install an older one: {sys.executable} -m pip install "numpy<2"'
 WITHOUT_WHEELS = ("armv6l", "armv7l", "armv8l", "i686")
-
-
-class Unusable(Exception):  # noqa: N818  (the name says what happened)
-    """A package is missing or does not load; the message is one line and says what to do."""
 
 
 def main() -> None:
@@ -70,12 +67,12 @@ def _loaded(name: str, numpy: str | None) -> str:
     except ModuleNotFoundError as error:
         if error.name == name:
             raise Unusable(f"{name} is not installed; {how_to_install()}") from error
-        raise Unusable(f"{name} does not load ({error}); {how_to_install()}") from error
+        raise Unusable(f"{name} does not load: {error}; {how_to_install()}") from error
     except (ImportError, AttributeError) as error:  # an extension built for another numpy raises either
-        said = f"{error}".strip().partition("\n")[0]
         if numpy is not None and _version(numpy) >= (2, 0):
-            raise Unusable(f"{name} does not load beside numpy {numpy} ({said}); {OLDER_NUMPY}") from error
-        raise Unusable(f"{name} does not load ({said}); {how_to_install()}") from error
+            raise Unusable(f"{name} does not load beside numpy {numpy}; {OLDER_NUMPY}") from error
+        said = str(error).strip().partition("\n")[0]
+        raise Unusable(f"{name} does not load: {said}; {how_to_install()}") from error
 
 
 def _version(text: str) -> tuple[int, int]:

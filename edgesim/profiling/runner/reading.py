@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
+from edgesim.profiling.runner.errors import BrokenBundle
+
 MANIFEST = "manifest.json"
 FORMAT = 1
 KINDS = ("step", "inference")
@@ -28,10 +30,6 @@ COPY_AGAIN = "copy the bundle again, or export it again"
 _LARGEST_MANIFEST_BYTES = 1 << 28
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*")
 _T = TypeVar("_T")
-
-
-class BrokenBundle(Exception):  # noqa: N818  (the name says what happened)
-    """Something is no bundle, or not as its manifest says; the message is one line."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from edgesim.profiling.runner.errors import BadTimings, NotWritten
+
 FORMAT = 1
 COMPARED = (  # what two sessions must have in common for their seconds to stand in one file
     "format",
@@ -26,10 +28,6 @@ COMPARED = (  # what two sessions must have in common for their seconds to stand
 
 Line = dict[str, Any]
 Key = tuple[str, str]  # shape hash, and step or inference
-
-
-class BadTimings(Exception):  # noqa: N818  (the name says what happened)
-    """A file holds no timings, or others; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ class Log:
     """
 
     def __init__(self, path: str, host: Line) -> None:
+        self._path = path
         before = read(path) if os.path.exists(path) else Timings((), {}, 0)
         for earlier in before.hosts:
             _refuse_others(path, earlier, host)
@@ -108,12 +107,15 @@ class Log:
         """Write one line; it is on disk when this returns.
 
         Raises:
-            OSError: the disk is full, or gone.
+            NotWritten: the disk is full, or gone.
         """
         raw = (json.dumps(line, sort_keys=True, allow_nan=False) + "\n").encode()
-        while raw:
-            raw = raw[os.write(self._file, raw) :]
-        os.fsync(self._file)
+        try:
+            while raw:
+                raw = raw[os.write(self._file, raw) :]
+            os.fsync(self._file)
+        except OSError as error:
+            raise NotWritten(f"{self._path}: a result cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""
