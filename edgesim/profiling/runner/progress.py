@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from typing import TextIO
 
 BAR_WIDTH = 24
+CLEAR_LINE = "\r\x1b[K"
 
 
 class Progress:
@@ -25,8 +27,8 @@ class Progress:
         self._stream = stream
         self._clock = clock
         self._begin_s = clock()
+        self._finished_s = self._begin_s  # when the last graph was done
         self._done = 0
-        self._width = 0  # of the bar that stands on the terminal
         self._terminal = stream is not None and stream.isatty()
 
     def working(self, title: str) -> None:
@@ -34,35 +36,36 @@ class Progress:
         if self._terminal:
             filled = BAR_WIDTH * self._done // self._total
             bar = "#" * filled + "." * (BAR_WIDTH - filled)
-            self._write("\r", f"[{bar}] {self._done}/{self._total} {title}{self._left()}", "")
+            text = f"[{bar}] {self._done}/{self._total}{self._left()}, now {title}"
+            self._write(text[: shutil.get_terminal_size().columns - 1])
 
     def finished(self, title: str, text: str) -> None:
         """A graph is done, or failed."""
         self._done += 1
-        left = "" if self._terminal else self._left()
-        self._write("\r" if self._terminal else "", f"{self._done}/{self._total} {title}: {text}{left}", "\n")
+        self._finished_s = self._clock()
+        self.say(f"{self._done}/{self._total} {title}: {text}" + ("" if self._terminal else self._left()))
 
     def say(self, text: str) -> None:
         """A line of its own."""
-        self._write("\r" if self._terminal else "", text, "\n")
+        self._write(f"{text}\n")
 
     def left_s(self) -> float | None:
-        """Seconds to the end, when at least one graph is done."""
+        """Seconds to the end, if graphs go on to take what they took; None before the first is done."""
         if self._done == 0:
             return None
-        return (self._clock() - self._begin_s) / self._done * (self._total - self._done)
+        mean_s = (self._finished_s - self._begin_s) / self._done
+        spent_s = min(self._clock() - self._finished_s, mean_s)
+        return mean_s * (self._total - self._done) - spent_s
 
     def _left(self) -> str:
         left_s = self.left_s()
         return "" if left_s is None or self._done == self._total else f", {duration(left_s)} left"
 
-    def _write(self, begin: str, text: str, end: str) -> None:
+    def _write(self, text: str) -> None:
         if self._stream is None:
             return
-        padded = text.ljust(self._width) if begin else text
-        self._width = 0 if end else len(text)
         try:
-            self._stream.write(begin + padded + end)
+            self._stream.write(CLEAR_LINE + text if self._terminal else text)
             self._stream.flush()
         except (OSError, ValueError):  # the terminal was closed; the timings go on
             self._stream = None
@@ -80,7 +83,6 @@ def duration(seconds: float) -> str:
 
 def brief(seconds: float) -> str:
     """The seconds of one run with three digits, in the unit that suits."""
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if seconds * factor >= 1 or unit == "us":
-            return f"{seconds * factor:.3g} {unit}"
-    raise AssertionError
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"

@@ -45,12 +45,12 @@ class Median:
     value: float
     low: float
     high: float
-    exact: bool
+    enough: bool
 
     def within(self, precision: float) -> bool:
-        """Whether both ends of an honest interval are this near, relative to the median."""
+        """Whether both ends of the interval are this near, relative to the median."""
         far = max(self.high - self.value, self.value - self.low)
-        return self.exact and far <= precision * self.value
+        return self.enough and far <= precision * self.value
 
 
 def interval_rank(count: int) -> int:
@@ -73,7 +73,7 @@ def median(seconds: Sequence[float]) -> Median:
     value = ordered[half] if count % 2 else (ordered[half - 1] + ordered[half]) / 2
     rank = interval_rank(count)
     index = max(rank, 1) - 1
-    return Median(value, ordered[index], ordered[count - 1 - index], exact=rank > 0)
+    return Median(value, ordered[index], ordered[count - 1 - index], enough=rank > 0)
 
 
 def quantile(seconds: Sequence[float], share: float) -> float:
