@@ -27,28 +27,32 @@ def step() -> bytes:
         helper.make_node("Sub", ["w", "change"], ["w_new"]),
     ]
     inputs = {"x": (BATCH, FEATURES), "w": (FEATURES, CLASSES), "y": (BATCH, CLASSES), "lr": ()}
-    return _model("step", nodes, inputs, {"w_new": (FEATURES, CLASSES)})
+    return model("step", nodes, inputs, {"w_new": (FEATURES, CLASSES)})
 
 
 def inference() -> bytes:
     """The scores x w."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["scores"])]
     inputs = {"x": (BATCH, FEATURES), "w": (FEATURES, CLASSES)}
-    return _model("inference", nodes, inputs, {"scores": (BATCH, CLASSES)})
+    return model("inference", nodes, inputs, {"scores": (BATCH, CLASSES)})
 
 
-def _model(
-    name: str, nodes: list[Any], inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
+def model(
+    name: str,
+    nodes: list[Any],
+    inputs: dict[str, tuple[int, ...]],
+    outputs: dict[str, tuple[int, ...]],
 ) -> bytes:
+    """A checked model of float32 tensors."""
     graph = helper.make_graph(
         nodes,
         name,
         [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in inputs.items()],
         [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in outputs.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(made)
+    return made.SerializeToString()
 
 
 def tensor(name: str, shape: tuple[int, ...], fill: dict[str, Any]) -> dict[str, Any]:

@@ -22,12 +22,11 @@ def draw(fill: dict[str, Any], shape: Sequence[int], dtype: str) -> np.typing.ND
         return np.full(size, fill["value"], dtype)
     generator = np.random.Generator(np.random.Philox(key=fill["seed"]))
     if kind == "integers":
-        return generator.integers(0, fill["below"], size, np.int64).astype(dtype, copy=False)
+        return np.asarray(generator.integers(0, fill["below"], size, np.int64), dtype)
     if kind == "bernoulli":
-        kept: np.typing.NDArray[Any] = generator.random(size, np.float32) < fill["keep"]
-        return kept.astype(dtype)
+        return np.asarray(generator.random(size, np.float32) < fill["keep"], dtype)
     # In single precision and in place: a passing copy would count towards the memory of the graph.
     numbers = generator.standard_normal(size, np.float32)
     numbers *= np.float32(fill["std"])
     numbers += np.float32(fill["mean"])
-    return numbers.astype(dtype, copy=False)
+    return np.asarray(numbers, dtype)
