@@ -62,7 +62,7 @@ def emulation(name: str, catalogue: Catalogue, allowed: Sequence[int]) -> Emulat
     if profile.cores is None:
         remedy = "choose another, or write a profile with cores:"
         raise InputError(
-            f'the profile "{name}" ({profile.kind}) names no cores, so it cannot be emulated on them; {remedy}'
+            f'the profile "{name}" ({profile.kind}) names no cores: it cannot be emulated; {remedy}'
         )
     cores = profile.cores.value
     return Emulation(name, cores, tuple(allowed[:cores]), int(profile.memory.low))
