@@ -19,10 +19,11 @@ from edgesim.profiling.runner import channel, energy, host, reading, repeats
 
 def main() -> None:
     """Time the graph that the parent asks for."""
+    parent = os.getppid()
     job = channel.question()
     with channel.answering() as answer:
         _prepare(job)
-        answer(_timed(job))
+        answer(_timed(job, _end_with(parent)))
 
 
 def _prepare(job: dict[str, Any]) -> None:
@@ -39,7 +40,7 @@ def _prepare(job: dict[str, Any]) -> None:
             stream.write("1000")
 
 
-def _timed(job: dict[str, Any]) -> dict[str, Any]:
+def _timed(job: dict[str, Any], between: Callable[[], None]) -> dict[str, Any]:
     import onnxruntime
 
     from edgesim.profiling.runner import fills
@@ -57,7 +58,7 @@ def _timed(job: dict[str, Any]) -> dict[str, Any]:
     del model
     feeds = {each["name"]: fills.draw(each["fill"], each["shape"], each["dtype"]) for each in job["inputs"]}
     return {
-        **_measured(lambda: session.run(None, feeds), job),
+        **_measured(lambda: session.run(None, feeds), between, job),
         "session_s": session_s,
         "peak_bytes": host.peak_bytes(),
         "session_bytes": session_bytes,
@@ -67,7 +68,7 @@ def _timed(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measured(run: Callable[[], object], job: dict[str, Any]) -> dict[str, Any]:
+def _measured(run: Callable[[], object], between: Callable[[], None], job: dict[str, Any]) -> dict[str, Any]:
     meter = energy.find(job["power_file"])
     least_s = repeats.LEAST_S if meter is None else energy.LEAST_S
     budget = repeats.Budget(job["budget_s"], job["precision"], least_s)
@@ -75,7 +76,7 @@ def _measured(run: Callable[[], object], job: dict[str, Any]) -> dict[str, Any]:
     first_s = repeats.warm_up(run, budget)
     if meter is not None:
         meter.start()
-    seconds = repeats.repeat(run, budget, time.perf_counter() - begin, _end_with(os.getppid()))
+    seconds = repeats.repeat(run, budget, time.perf_counter() - begin, between)
     joules = None if meter is None else meter.stop()
     median = repeats.median(seconds)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import closing
@@ -66,6 +67,10 @@ def _end(code: int, message: str) -> int:
 
 
 def _list(graphs: list[Graph]) -> int:
-    for graph in graphs:
-        print(f"{graph.shape}  {graph.kind:9}  batch {graph.batch:<5} {', '.join(graph.labels)}")
+    try:
+        for graph in graphs:
+            print(f"{graph.shape}  {graph.kind:9}  batch {graph.batch:<5} {', '.join(graph.labels)}")
+        sys.stdout.flush()
+    except BrokenPipeError:  # as by `| head`; Python would complain of it once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return DONE

@@ -94,8 +94,5 @@ def find(power_file: str | None, root: str = "/") -> Meter | None:
         return PowerFile(power_file)
     names = host.folders(root, "sys/class/powercap", r"intel-rapl:\d+")
     packages = [os.path.join(root, name) for name in names]
-    return (
-        Rapl(packages)
-        if packages and all(host.number(each, "energy_uj") is not None for each in packages)
-        else None
-    )
+    readable = [host.number(each, "energy_uj") is not None for each in packages]
+    return Rapl(packages) if packages and all(readable) else None

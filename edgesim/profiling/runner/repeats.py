@@ -58,7 +58,7 @@ def interval_rank(count: int) -> int:
 
     The interval is from the k-th smallest to the k-th largest sample.
     """
-    tail, rank = 0.0, max(0, math.floor(count / 2 - 6 * math.sqrt(count)))  # below is under 1e-30 in all
+    tail, rank = 0.0, max(0, math.floor(count / 2 - 6 * math.sqrt(count)))  # below lies 1e-30 in all
     while True:
         tail += math.exp(_log_choose(count, rank) - count * math.log(2))
         if tail > (1 - CONFIDENCE) / 2:
@@ -86,13 +86,10 @@ def warm_up(run: Callable[[], object], budget: Budget, clock: Clock = time.perf_
     begin = clock()
     run()
     first = clock() - begin
-    until = min(WARM_UP_S, WARM_UP_SHARE * budget.seconds)
-    runs = 1
-    while clock() - begin < until or (
-        runs < WARM_UP_RUNS and clock() - begin < WARM_UP_SHARE * budget.seconds
-    ):
+    spent, runs = first, 1
+    while spent < WARM_UP_SHARE * budget.seconds and (spent < WARM_UP_S or runs < WARM_UP_RUNS):
         run()
-        runs += 1
+        spent, runs = clock() - begin, runs + 1
     return first
 
 
