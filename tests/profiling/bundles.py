@@ -71,12 +71,20 @@ INPUTS = {
 }
 
 
+OPERATORS = [
+    {"kind": "matmul", "flops": 48, "bytes": 104, "calls": 1},
+    {"kind": "elementwise", "flops": 8, "bytes": 96, "calls": 1},
+]
+
+
 def shape_of(name: str, label: str) -> dict[str, Any]:
     """The entry of one shape whose graphs are `graphs/NAME-step.onnx` and `graphs/NAME-inference.onnx`."""
     return {
         "shape": name,
         "labels": [label],
         "batch": BATCH,
+        "operators": OPERATORS,
+        "inference_operators": OPERATORS[:1],
         "step": {"file": f"graphs/{name}-step.onnx", "inputs": list(INPUTS.values())},
         "inference": {"file": f"graphs/{name}-inference.onnx", "inputs": [INPUTS["x"], INPUTS["w"]]},
     }

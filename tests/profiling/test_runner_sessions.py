@@ -139,7 +139,11 @@ def test_a_bundle_times_every_graph(bundle: Path) -> None:
     assert found.timed == {(shape, kind) for shape in ("aa11", "bb22") for kind in ("step", "inference")}
     assert found.hosts[0]["threads"] == 1
     assert found.hosts[0]["cores"] == os.cpu_count()
+    assert (found.hosts[0]["bundle"], found.hosts[0]["scenario"]) == ("bundle", "tiny")
+    assert found.results["aa11", "step"]["operators"] == bundles.OPERATORS
+    assert found.results["aa11", "inference"]["operators"] == bundles.OPERATORS[:1]
     for line in found.results.values():
+        assert (line["batch"], len(line["labels"])) == (bundles.BATCH, 1)
         seconds = line["seconds"]
         assert 0 < seconds["low"] <= seconds["median"] <= seconds["high"] <= seconds["p99"]
         assert seconds["median"] <= seconds["p90"] <= seconds["p99"]

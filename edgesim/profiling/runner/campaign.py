@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +13,7 @@ from edgesim.profiling.runner.errors import ChildFailed, Unusable
 from edgesim.profiling.runner.progress import Progress, brief
 from edgesim.profiling.runner.reading import Bundle, Graph
 
+CARRIED = ("scenario", "edgesim", "torch", "mixed")  # from the manifest into the line of the host
 PROBE_TIMEOUT_S = 300.0
 
 
@@ -45,7 +47,7 @@ class Settings:
 
 
 def host_line(bundle: Bundle, settings: Settings) -> timings.Line:
-    """The line that says where and how the lines after it were measured.
+    """The line that says what was measured after it, where and how: a profile is made without the bundle.
 
     Raises:
         Unusable: numpy or onnxruntime cannot be used here.
@@ -57,7 +59,9 @@ def host_line(bundle: Bundle, settings: Settings) -> timings.Line:
     return {
         "kind": "host",
         "format": timings.FORMAT,
+        "bundle": os.path.basename(bundle.path),
         "manifest_sha256": bundle.sha256,
+        **{key: bundle.manifest.get(key) for key in CARRIED},
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         **host.describe(),
         **found,
@@ -88,9 +92,18 @@ def time_graphs(
             log.append({"kind": "failure", **line, "message": str(error)})
             progress.finished(graph.title, f"FAILED: {error}")
             continue
-        log.append({"kind": "timing", **line, "sha256": graph.sha256, "threads": settings.threads, **found})
+        log.append({"kind": "timing", **line, **_known(graph), "threads": settings.threads, **found})
         progress.finished(graph.title, _summary(found, settings))
     return failures
+
+
+def _known(graph: Graph) -> dict[str, Any]:
+    return {
+        "labels": graph.labels,
+        "batch": graph.batch,
+        "operators": graph.operators,
+        "sha256": graph.sha256,
+    }
 
 
 def _time(bundle: Bundle, graph: Graph, settings: Settings, progress: Progress) -> dict[str, Any]:

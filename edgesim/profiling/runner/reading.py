@@ -18,6 +18,7 @@ from edgesim.profiling.runner.errors import BrokenBundle
 MANIFEST = "manifest.json"
 FORMAT = 1
 KINDS = ("step", "inference")
+OPERATORS = {"step": "operators", "inference": "inference_operators"}
 DTYPES = ("float32", "int64")
 FILLS = {
     "normal": ("mean", "std", "seed"),
@@ -45,6 +46,7 @@ class Graph:
         sha256: checksum of that file, in hexadecimal digits.
         size_bytes: length of that file.
         inputs: name, dtype, shape and fill of each input.
+        operators: what it computes, per class of operators, as the manifest counts it.
     """
 
     shape: str
@@ -55,6 +57,7 @@ class Graph:
     sha256: str
     size_bytes: int
     inputs: tuple[dict[str, Any], ...]
+    operators: tuple[dict[str, Any], ...]
 
     @property
     def title(self) -> str:
@@ -156,6 +159,7 @@ def _graphs(manifest: dict[str, Any], place: str) -> Iterator[Graph]:
                     sha256=sums["sha256"],
                     size_bytes=sums["bytes"],
                     inputs=tuple(_inputs(entry, f"{where}.{kind}")),
+                    operators=tuple(_get(shape, OPERATORS[kind], list, where)),
                 )
 
 
