@@ -21,6 +21,7 @@ from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.yaml_source import (
     AtLeastOne,
     Bytes,
+    Count,
     FlopsPerSecond,
     NonNegative,
     PositiveSeconds,
@@ -94,6 +95,8 @@ class DeviceProfile(Strict):
         kind: what sort of device it is.
         compute: how fast it trains.
         measured: training steps that were timed on it; absent where none were.
+        cores: of the processor that trains, with its large ones as the low end; absent where it is no CPU
+            that could be emulated on another.
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
         thermal: how it slows down by heat; its rate is that of a cool device.
@@ -105,6 +108,7 @@ class DeviceProfile(Strict):
     kind: Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
     compute: Compute
     measured: Measured | None = None
+    cores: Figure[Count] | None = None
     memory: Figure[Bytes]
     power: Power = Power()
     thermal: Thermal | None = None
