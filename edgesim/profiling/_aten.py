@@ -1,7 +1,8 @@
 """From a traced graph of ATen operators to ONNX, by a table of our own.
 
-Operators that work in place give a new value, and their operand is known by it from then on. That is right as
-long as nobody reads another view of the same memory afterwards; a graph where somebody does is refused.
+Operators that work in place give a new value, and their operand is known by it from then on, as is whoever
+looks at the same elements in another shape. A graph that reads other views of that memory afterwards (a
+slice, a transposed one) is refused.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edgesim.profiling import (
 )
 from edgesim.profiling._emit import BOOL, FLOAT, INT, Emitter, Result, Value
 from edgesim.profiling._table import TABLE, NoTranslationError
+from edgesim.training import _graph
 
 TABLES = (
     _aten_conv,
@@ -48,6 +50,13 @@ _DTYPES = {
     torch.bool: BOOL,
 }
 _ABOUT_MEMORY = {"dtype", "device", "layout", "pin_memory", "memory_format", "non_blocking", "implicit"}
+_SHAPES_ONLY = {
+    "reshape.default",
+    "squeeze.default",
+    "squeeze.dim",
+    "squeeze.dims",
+    "unsqueeze.default",
+}
 _CHANGED_SECRETLY = {"native_batch_norm.default": (3, 4)}  # statistics, which its schema does not tell
 
 
@@ -74,6 +83,9 @@ class Translator:
     traced: fx.GraphModule
     values: dict[fx.Node, Values] = field(default_factory=dict)
     _owner: dict[fx.Node, fx.Node] = field(default_factory=dict)  # whose memory a node looks at
+    _whole: dict[fx.Node, fx.Node] = field(
+        default_factory=dict
+    )  # of whom it has all elements, in their order
     _stale: set[fx.Node] = field(default_factory=set)
 
     def run(self, inputs: Sequence[Value]) -> list[Value]:
@@ -84,7 +96,7 @@ class Translator:
         """
         given = iter(inputs)
         for node in self.traced.graph.nodes:
-            self._owner[node] = node
+            self._owner[node] = self._whole[node] = node
             if node.op == "placeholder":
                 self.values[node] = next(given)
             elif node.op == "get_attr":
@@ -108,24 +120,29 @@ class Translator:
     def _call(self, node: fx.Node) -> None:
         if node.target is operator.getitem:
             source, place = node.args
-            self.values[node] = self._read(source)[place]  # type: ignore[arg-type,index]
-            self._owner[node] = self._owner[source] if _is_view(source) else node  # type: ignore[index,arg-type]
+            assert isinstance(source, fx.Node)
+            self.values[node] = self._read(source)[place]
+            if _is_view(source):
+                self._owner[node] = self._owner[source]
             return
         name, in_place = _name(node)
         self.emitter.results = self._results(node)
         args = fx.map_arg(node.args, self._read)
         kwargs = {key: value for key, value in node.kwargs.items() if key not in _ABOUT_MEMORY}
         self.values[node] = TABLE[name](self.emitter, *args, **fx.map_arg(kwargs, self._read))
-        if _is_view(node):
-            self._owner[node] = self._owner[node.args[0]]  # type: ignore[index]
-        if in_place:
-            self._change(node.args[0], self.values[node], node)  # type: ignore[arg-type]
+        if _is_view(node) or in_place:
+            source = _graph.operand(node)
+            self._owner[node] = self._owner[source]
+            if in_place or name in _SHAPES_ONLY:
+                self._whole[node] = self._whole[source]
+            if in_place:
+                self._change(source, self._read(node))
         if name in _CHANGED_SECRETLY:
-            *results, mean, variance = self.values[node]  # type: ignore[misc]
+            *results, mean, variance = self._read(node)
             self.values[node] = results
             for place, value in zip(_CHANGED_SECRETLY[name], (mean, variance), strict=True):
                 if isinstance(node.args[place], fx.Node):
-                    self._change(node.args[place], value, node)  # type: ignore[arg-type]
+                    self._change(_graph.operand(node, place), value)
 
     def _results(self, node: fx.Node) -> list[Result]:
         value = node.meta.get("val")  # absent where an optimiser wrote the operator: it works in place
@@ -135,13 +152,15 @@ class Translator:
         except KeyError as error:
             raise NoTranslationError(str(node.target), f"gives {error.args[0]}") from error
 
-    def _change(self, changed: fx.Node, value: Values, by: fx.Node) -> None:
-        """A node's memory holds another value now; whoever else looks at that memory is out of date."""
-        owner = self._owner[changed]
-        self.values[changed] = value
-        if by.target is not torch.ops.aten.native_batch_norm.default:
-            self._owner[by] = owner
-        self._stale |= {node for node, other in self._owner.items() if other is owner} - {changed, by}
+    def _change(self, changed: fx.Node, value: Value) -> None:
+        """A node's memory holds another value now; who else looks at it has that too, or is out of date."""
+        owner, whole = self._owner[changed], self._whole[changed]
+        for node in [node for node, other in self._owner.items() if other is owner]:
+            before = self.values[node]
+            if self._whole[node] is whole and isinstance(before, Value):
+                self.values[node] = self.emitter.reshape(value, before.shape)
+            else:
+                self._stale.add(node)
 
 
 def _is_view(node: fx.Node) -> bool:

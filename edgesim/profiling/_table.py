@@ -9,8 +9,8 @@ from edgesim.errors import EdgesimError
 from edgesim.profiling._emit import Value
 
 Translation = Callable[..., Value | Sequence[Value]]
-"""(emitter, *arguments of the operator, **keyword arguments) -> its results. Those of the operator's arguments
-that concern memory and not numbers, and the type of its result, are left out of the keywords."""
+"""(emitter, *arguments of the operator, **keyword arguments) -> its results. Keyword arguments that concern
+memory and not numbers, and the type of the result, are left out."""
 
 TABLE: dict[str, Translation] = {}
 

@@ -3,13 +3,13 @@
     loss                  |ort - torch64| <= 1e-5 of the loss, or of 1 where that is larger
     update and states     per tensor |ort - torch64| <= max(1e-4 scale, 4 |torch32 - torch64|, 1e-6)
 
-`scale` is the largest element of the tensor's change, and the other differences are largest ones too. It is the
-update that is judged and not the new parameter, which hides wrong gradients. The reference is autograd on the
-objective itself with PyTorch's own optimisers: no part of the traced step.
+`scale` is the largest element of the tensor's change, and the other differences are largest ones too. It is
+the update that is judged and not the new parameter, which hides wrong gradients. The reference is autograd on
+the objective itself with PyTorch's own optimisers: no part of the traced step.
 
 A rectifier whose argument is all but zero may count as open in one implementation and as shut in another; both
-are right, and the update then differs by more than rounding. So a graph that misses the bound is tried on other
-data, and only one that misses it on all of them is wrong.
+are right, and the update then differs by more than rounding. So a graph that misses the bound is tried on
+other data, and only one that misses it on all of them is wrong.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class _Drawn(TorchDispatchMode):
         super().__init__()
         self._noise = noise
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.bernoulli_.float:
             return args[0].copy_(torch.from_numpy(next(self._noise)))
         return func(*args, **(kwargs or {}))

@@ -1,7 +1,7 @@
 """Training steps and inference graphs as ONNX: the step that the simulation runs, for one client, whole.
 
-What the graph reads and gives is a list of ports. Each input says how it is filled, so that a board can run the
-graph without any weights: all fills come from one seed, and have the spread of what the network starts with.
+What the graph reads and gives is a list of ports. Each input says how it is filled, so that a board can run
+the graph without any weights: with numbers of the spread of what the network starts with.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling._aten import Translator, result_of
-from edgesim.profiling._emit import INT, Emitter, Value
+from edgesim.profiling._emit import Emitter, Value
 from edgesim.training import _graph
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import Adam, Optimizer
@@ -37,6 +37,7 @@ Role = Literal[
 LOSS = "loss"
 FRESH = "new/"  # before the name of what a step changes: what it is afterwards
 
+_SPREAD = 0.1  # of a tensor that starts with the same number everywhere
 _TINY = 1e-12  # a spread below which a tensor counts as uniform
 _FIRST_MOMENT, _SECOND_MOMENT = 0.01, 1e-3  # of an optimiser in the midst of training
 
@@ -106,8 +107,9 @@ class Subject:
 def training_step(subject: Subject) -> Exported:
     """The step that the simulation runs, as a graph of one client's tensors.
 
-    Inputs are parameters, optimiser states, frozen tensors, buffers, aux tensors, batch, labels, weights of the
-    samples, noise and the optimiser's scalars, as far as they are read; outputs the loss and everything new.
+    Inputs are parameters, optimiser states, frozen tensors, buffers, aux tensors, batch, labels, weights of
+    the samples, noise and the optimiser's scalars, as far as they are read; outputs the loss and all that
+    changes.
 
     Raises:
         RunFailed: the step cannot be traced.
@@ -130,11 +132,11 @@ def training_step(subject: Subject) -> Exported:
 def _changed(
     ports: Sequence[Port], given: Sequence[Value], after: Sequence[Any], buffers: Sequence[Value]
 ) -> Iterator[tuple[Port, Value]]:
-    """The ports whose tensor is another after the step, with what it is then."""
+    """The ports of what a client keeps whose tensor is another after the step, with what it is then."""
     rest = iter(buffers)
     for port, before, now in zip(ports, given, after, strict=True):
         value = next(rest) if port.role == "buffers" else now
-        if value is not before:
+        if value is not before and port.role in ("params", "state", "buffers"):
             yield port, value
 
 
@@ -151,11 +153,7 @@ def inference(subject: Subject) -> Exported:
         ("frozen", example.frozen),
         ("buffers", example.buffers),
     ]
-    ports = [
-        Port(name, role, *_described(tensor), fill=_fill(tensor, _seed(name)))
-        for role, group in groups
-        for name, tensor in group.items()
-    ]
+    ports = [port for role, group in groups for port in _tensors(role, group)]
     ports.append(_samples(subject))
     traced = _traced_forward(subject.network, [port.name for port in ports[:-1]], example)
     emitter = Emitter()
@@ -213,8 +211,7 @@ def _ports(subject: Subject, noise: Sequence[Noise]) -> Iterator[Port]:
     yield Port("weight", "weight", (batch,), "float32", _constant(1 / batch))
     for number, each in enumerate(noise):
         name = f"noise/{number}"
-        fill = {"kind": "bernoulli", "keep": each.keep, "seed": _seed(name)}
-        yield Port(name, "noise", each.shape, "float32", fill)
+        yield Port(name, "noise", each.shape, "float32", _bernoulli(each.keep, name))
     values = subject.optimizer.scalar_values(subject.lr, 0)
     for name, value in zip(subject.optimizer.scalars, values, strict=True):
         yield Port(name, "scalar", (), "float32", _constant(value))
@@ -222,7 +219,10 @@ def _ports(subject: Subject, noise: Sequence[Noise]) -> Iterator[Port]:
 
 def _tensors(role: Role, group: Mapping[str, Tensor]) -> Iterator[Port]:
     for name, tensor in group.items():
-        yield Port(name, role, *_described(tensor), fill=_fill(tensor, _seed(name)))
+        fill = _fill(tensor, name)
+        if fill["kind"] == "constant" and role != "aux" and tensor.is_floating_point():
+            fill = _normal(fill["value"], _SPREAD, name)  # weights of 0 or 1 would hide a wrong gradient
+        yield Port(name, role, *_described(tensor), fill=fill)
 
 
 def _states(optimizer: Optimizer, params: Mapping[str, Tensor]) -> Iterator[Port]:
@@ -261,14 +261,18 @@ def _integers(below: int, name: str) -> Fill:
     return {"kind": "integers", "below": below, "seed": _seed(name)}
 
 
-def _fill(tensor: Tensor, seed: int) -> Fill:
+def _bernoulli(keep: float, name: str) -> Fill:
+    return {"kind": "bernoulli", "keep": keep, "seed": _seed(name)}
+
+
+def _fill(tensor: Tensor, name: str) -> Fill:
     """Numbers like those of a tensor: uniform, of zeros and ones, whole, or with its mean and spread."""
     values = tensor.detach().to("cpu", torch.float64)
     low, high = float(values.min()), float(values.max())
     if high - low < _TINY:
-        return _constant(int(low) if result_of(tensor).dtype == INT else low)
+        return _constant(low if tensor.is_floating_point() else int(low))
     if bool((values == values.round()).all()) and low >= 0:
         if high == 1:
-            return {"kind": "bernoulli", "keep": float(values.mean()), "seed": seed}
-        return {"kind": "integers", "below": int(high) + 1, "seed": seed}
-    return {"kind": "normal", "mean": float(values.mean()), "std": float(values.std()), "seed": seed}
+            return _bernoulli(float(values.mean()), name)
+        return _integers(int(high) + 1, name)
+    return _normal(float(values.mean()), float(values.std()), name)

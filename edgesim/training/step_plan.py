@@ -141,8 +141,8 @@ class WholeStep:
     """One client's training step, neither split nor compiled: what is translated for the devices.
 
     Attributes:
-        traced: its graph is (params, states, frozen, buffers, aux, x, y, weight, noise, scalars), flattened in
-            this order -> (loss, *buffers), and updates params and states in place; its attributes are the
+        traced: its graph is (params, states, frozen, buffers, aux, x, y, weight, noise, scalars), flattened
+            in this order -> (loss, *buffers), and updates params and states in place; its attributes are the
             tensors that the network's code makes itself.
         noise: the random inputs.
     """
@@ -152,9 +152,7 @@ class WholeStep:
 
 
 @torch.inference_mode(mode=False)
-def whole_step(
-    network: nn.Module, objective: Objective, optimizer: Optimizer, example: Example
-) -> WholeStep:
+def whole_step(network: nn.Module, objective: Objective, optimizer: Optimizer, example: Example) -> WholeStep:
     """Trace and simplify one training step, its forward pass from the input on.
 
     Raises:
