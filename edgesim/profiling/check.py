@@ -7,13 +7,14 @@
 the update that is judged and not the new parameter, which hides wrong gradients. The reference is autograd on
 the objective itself with PyTorch's own optimisers: no part of the traced step.
 
-A rectifier whose argument is all but zero may count as open in one implementation and as shut in another; both
-are right, and the update then differs by more than rounding. So a graph that misses the bound is tried on
-other data, and only one that misses it on all of them is wrong.
+A rectifier whose argument is all but zero may be open in one implementation and shut in another; then both
+are right, and the update differs by more than rounding. So a graph that misses the bound is tried on other
+data, and only one that misses it on all of them is wrong.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -31,7 +32,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling.runner.fills import draw
-from edgesim.profiling.steps import FRESH, LOSS, Exported, Port, Subject
+from edgesim.profiling.steps import FRESH, LOSS, Exported, Port
+from edgesim.profiling.subjects import Subject
 from edgesim.training.optimizer import Adam, Optimizer
 from edgesim.training.step_plan import frozen_norms_at_rest
 
@@ -44,6 +46,9 @@ DRAWS = 3
 _FIRST_SEED = 1 << 32  # beyond those of the manifest, so that the data are fresh
 
 Arrays = dict[str, NDArray[Any]]
+
+_Reference = Callable[[Arrays, torch.dtype], Arrays]
+"""What PyTorch gives for the same data in a precision, by the names of the graph's outputs."""
 
 
 @dataclass(frozen=True)
@@ -70,50 +75,44 @@ class Check:
 
 def check_step(exported: Exported, subject: Subject) -> Check:
     """Run a training step by onnxruntime and by PyTorch on the same fresh data."""
-    return _first_passed(lambda draws: _step(exported, subject, draws))
+    ports = _at_unit_rate(exported.inputs, subject.optimizer)
+    return _first_passed(exported, ports, lambda feeds, dtype: _reference(subject, feeds, dtype))
 
 
 def check_inference(exported: Exported, subject: Subject) -> Check:
     """Run a forward pass by onnxruntime and by PyTorch on the same fresh data."""
-    return _first_passed(lambda draws: _inference(exported, subject, draws))
+    return _first_passed(exported, exported.inputs, lambda feeds, dtype: _forward(subject, feeds, dtype))
 
 
-def _first_passed(attempt: Callable[[int], Check]) -> Check:
+def _first_passed(exported: Exported, ports: Sequence[Port], reference: _Reference) -> Check:
     for draws in range(1, DRAWS + 1):
-        found = replace(attempt(draws), draws=draws)
+        found = replace(_compared(exported, _feeds(ports, draws), reference), draws=draws)
         if found.passed:
             break
     return found
 
 
-def _step(exported: Exported, subject: Subject, draws: int) -> Check:
-    feeds = _feeds(_at_unit_rate(exported.inputs, subject.optimizer), draws)
-    changed = [port for port in exported.outputs if port.name.startswith(FRESH)]
-    given = _run(exported, feeds)
-    single, double = (_reference(subject, feeds, dtype) for dtype in (torch.float32, torch.float64))
-    loss = float(double[LOSS])
-    ratios = {}
-    for port in changed:
-        before = feeds[port.name.removeprefix(FRESH)].astype(np.float64)
-        ratios[port.name] = _ratio(*(values[port.name] - before for values in (given, single, double)))
-    tensor = max(ratios, key=ratios.__getitem__)
-    return Check(abs(float(given[LOSS]) - loss) / max(1.0, abs(loss)), ratios[tensor], tensor)
+def _compared(exported: Exported, feeds: Arrays, reference: _Reference) -> Check:
+    given, double = _run(exported, feeds), reference(feeds, torch.float64)
+    names = [port.name for port in exported.outputs if port.name != LOSS]
+    errors = {name: _largest(given[name] - double[name]) for name in names}
+    changes = {name: double[name] - feeds.get(name.removeprefix(FRESH), 0.0) for name in names}
+    bounds = {name: max(TOLERANCE * _largest(change), FLOOR) for name, change in changes.items()}
+    if any(errors[name] > bounds[name] for name in names):
+        single = reference(feeds, torch.float32)
+        rounding = {name: _largest(single[name] - double[name]) for name in names}
+        bounds = {name: max(bound, ROUNDINGS * rounding[name]) for name, bound in bounds.items()}
+    ratios = {name: errors[name] / bounds[name] for name in names}
+    tensor = max(names, key=ratios.__getitem__)
+    loss = float(double.get(LOSS, np.zeros(())))
+    loss_error = abs(float(given.get(LOSS, loss)) - loss) / max(1.0, abs(loss))
+    return Check(loss_error, ratios[tensor], tensor)
 
 
-def _inference(exported: Exported, subject: Subject, draws: int) -> Check:
-    feeds = _feeds(exported.inputs, draws)
-    given = _run(exported, feeds)
-    single, double = (_forward(subject, feeds, dtype) for dtype in (torch.float32, torch.float64))
-    return Check(0.0, _ratio(given["output"], single, double), "output")
-
-
-def _ratio(given: NDArray[Any], single: NDArray[Any], double: NDArray[Any]) -> float:
-    """The difference from double precision in units of what is allowed; infinite where it is no number."""
-    if not double.size:
-        return 0.0
-    scale, rounding = np.abs(double).max(), np.abs(single - double).max()
-    found = float(np.abs(given - double).max() / max(TOLERANCE * scale, ROUNDINGS * rounding, FLOOR))
-    return found if np.isfinite(found) else float("inf")
+def _largest(difference: NDArray[Any]) -> float:
+    """Largest absolute value; infinite where anything is no number."""
+    found = float(np.abs(difference).max(initial=0.0))
+    return found if np.isfinite(found) else math.inf
 
 
 def _run(exported: Exported, feeds: Arrays) -> Arrays:
@@ -243,7 +242,7 @@ def _optimised(optimizer: Optimizer, leaves: Mapping[str, Tensor], feeds: Arrays
     }
 
 
-def _forward(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> NDArray[Any]:
+def _forward(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     """Predictions in evaluation mode."""
     example = subject.example
     groups = (example.params, example.frozen, example.buffers)
@@ -251,4 +250,4 @@ def _forward(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> NDArray[Any
     network = deepcopy(subject.network).to(dtype).eval()
     with torch.no_grad(), _plain(iter(())):
         output: Tensor = functional_call(network, tensors, (_tensor(example.x, feeds["x"], dtype),))
-    return output.numpy()
+    return {"output": output.numpy()}

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import torch
-from torch import Tensor
 
 from edgesim import registry
 from edgesim.errors import RunFailed
@@ -28,16 +25,14 @@ from edgesim.profiling._emit import IR_VERSION, OPSET, counted
 from edgesim.profiling._table import NoTranslationError
 from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, check_step
 from edgesim.profiling.runner.reading import FORMAT, Bundle
-from edgesim.profiling.steps import Exported, Subject, inference, training_step
+from edgesim.profiling.steps import Exported, inference, training_step
+from edgesim.profiling.subjects import subject_of
 from edgesim.progress import Report
 from edgesim.scenario import Experiment
-from edgesim.submodels._rule import PRESENT, Rule
+from edgesim.submodels._rule import Rule
 from edgesim.submodels._submodel import Submodel
 from edgesim.training.accounting import operators
-from edgesim.training.objective import ANCHOR
 from edgesim.training.optimizer import Adam, Optimizer
-from edgesim.training.part import make_part
-from edgesim.training.step_plan import Example
 
 
 @dataclass
@@ -186,7 +181,10 @@ def _export_case(
     case: _Case,
 ) -> tuple[dict[str, tuple[bytes, dict[str, Any]]], list[dict[str, Any]]]:
     """The graphs of a shape by kind, with their entries in the manifest, and what failed."""
-    subject = subject_of(case.parts, case.submodel, case.rule, case.batch)
+    scenario = case.parts.scenario
+    minimised = replace(objective(scenario), rule=case.rule)
+    lr = scenario.training.learning_rate
+    subject = subject_of(case.parts.ledger, case.submodel, minimised, case.batch, lr)
     made, failures = {}, []
     for kind, build, check in (
         ("step", training_step, check_step),
@@ -211,9 +209,9 @@ def _export_case(
 def _refuse_wrong(check: Check) -> None:
     if not check.passed:
         raise RunFailed(
-            f"the graph differs from PyTorch: the loss by {check.loss_error:.1e} ({LOSS_TOLERANCE:g} is allowed),"
-            f" {check.tensor} by {check.update_error:.1f} times what is allowed; please report this model, and"
-            " leave the shape to the fit (cost: {name: measured, otherwise: analytic})"
+            f"the graph differs from PyTorch: the loss by {check.loss_error:.1e} ({LOSS_TOLERANCE:g} is"
+            f" allowed), {check.tensor} by {check.update_error:.1f} times what is allowed; please report this"
+            " model, and leave the shape to the fit (cost: {name: measured, otherwise: analytic})"
         )
 
 
@@ -277,48 +275,3 @@ def _optimizer(optimizer: Optimizer) -> str:
     if isinstance(optimizer, Adam):
         return f"adam weight_decay {optimizer.weight_decay:g}"
     return f"sgd momentum {optimizer.momentum:g} weight_decay {optimizer.weight_decay:g}"
-
-
-# ----------------------------------------------------------------------------------------- one shape
-
-
-def subject_of(parts: Parts, submodel: Submodel, rule: Rule, batch: int) -> Subject:
-    """What a device trains with a sub-model, in batches of this size, in single precision."""
-    scenario = parts.scenario
-    held = parts.ledger.structure_of(submodel)
-    part = make_part(held, submodel.layers, submodel.frozen)
-    tensors = {
-        name: tensor.detach()
-        for name, tensor in (*held.network.named_parameters(), *held.network.named_buffers())
-    }
-    params = {name: tensors[name] for name in part.trained}
-    labels = torch.zeros((batch, *parts.data.train_y.shape[1:]), dtype=torch.int64)
-    example = Example(
-        params=params,
-        frozen={name: tensors[name] for name in part.frozen},
-        buffers={name: tensors[name] for name in part.buffers},
-        aux=_aux(parts, submodel, rule, params),
-        x=held.samples(batch),
-        y=labels,
-    )
-    return Subject(
-        network=held.network,
-        objective=replace(objective(scenario), rule=rule, precision="float32"),
-        optimizer=parts.ledger.optimizer,
-        example=example,
-        lr=scenario.training.learning_rate,
-        classes=parts.structure.output_shape[-1],
-        tokens=parts.structure.tokens,
-    )
-
-
-def _aux(parts: Parts, submodel: Submodel, rule: Rule, params: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a step reads besides, as a visit of device 0 would have it."""
-    aux = rule.aux(submodel, params)
-    if rule.masks_classes:
-        aux[PRESENT] = torch.ones(parts.structure.output_shape[-1])
-    if parts.scenario.training.proximal:
-        aux |= {ANCHOR + name: tensor for name, tensor in params.items()}
-    generator = partial(parts.ledger.streams.generator, "rule", 0, 0)
-    drawn = rule.draws(submodel, 1, generator)
-    return aux | {name: torch.tensor(values[0], dtype=torch.float32) for name, values in drawn.items()}

@@ -22,10 +22,10 @@ from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling._aten import Translator, result_of
 from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling.subjects import Subject
 from edgesim.training import _graph
-from edgesim.training.objective import Objective
 from edgesim.training.optimizer import Adam, Optimizer
-from edgesim.training.step_plan import Example, Noise, whole_step
+from edgesim.training.step_plan import Noise, whole_step
 
 Fill = Mapping[str, Any]
 """How an input is filled, as `runner.fills.draw` reads it."""
@@ -81,29 +81,6 @@ class Exported:
     outputs: tuple[Port, ...]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a device trains, and how: everything that a step's graph depends on.
-
-    Attributes:
-        network: what the device holds.
-        objective: in single precision.
-        optimizer: whose update closes the step.
-        example: a client's tensors; their spread decides the fills.
-        lr: learning rate.
-        classes: what labels are below.
-        tokens: what samples are below where they are tokens; null where they are numbers.
-    """
-
-    network: nn.Module
-    objective: Objective
-    optimizer: Optimizer
-    example: Example
-    lr: float
-    classes: int
-    tokens: int | None
-
-
 def training_step(subject: Subject) -> Exported:
     """The step that the simulation runs, as a graph of one client's tensors.
 
@@ -148,26 +125,22 @@ def inference(subject: Subject) -> Exported:
         NoTranslationError: one of its operators cannot be written as ONNX.
     """
     example = subject.example
-    groups: list[tuple[Role, Mapping[str, Tensor]]] = [
-        ("params", example.params),
-        ("frozen", example.frozen),
-        ("buffers", example.buffers),
-    ]
-    ports = [port for role, group in groups for port in _tensors(role, group)]
+    known = {**example.params, **example.frozen, **example.buffers}
+    params = {name: known[name] for name, _ in subject.network.named_parameters()}
+    ports = [*_tensors("params", params), *_tensors("buffers", example.buffers)]
     ports.append(_samples(subject))
-    traced = _traced_forward(subject.network, [port.name for port in ports[:-1]], example)
+    traced = _traced_forward(subject.network, {**params, **example.buffers}, example.x)
     emitter = Emitter()
     given = [emitter.input(port.name, port.shape, port.dtype) for port in ports]
     (output,) = Translator(emitter, traced).run(given)
     return _exported(emitter, ports, {"output": output}, ["output"])
 
 
-def _traced_forward(network: nn.Module, names: Sequence[str], example: Example) -> fx.GraphModule:
+def _traced_forward(network: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> fx.GraphModule:
     def forward(*flat: Tensor) -> list[Tensor]:
-        return [functional_call(network, dict(zip(names, flat, strict=False)), (flat[-1],))]
+        return [functional_call(network, dict(zip(tensors, flat, strict=False)), (flat[-1],))]
 
-    known = {**example.params, **example.frozen, **example.buffers}
-    inputs = [known[name].detach() for name in names] + [example.x]
+    inputs = [*tensors.values(), x]
     was = network.training
     network.eval()
     try:

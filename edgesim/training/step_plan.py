@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
+from edgesim.submodels._rule import Rule
 from edgesim.training import _graph
 from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
@@ -331,6 +332,8 @@ def _write_projection(
     write: GraphWriter, layout: _Layout, objective: Objective, example: Example, clients: int | None
 ) -> None:
     """Append the rule's projection; for the plain rule that is nothing."""
+    if type(objective.rule).project is Rule.project:
+        return
     names, aux_names = list(example.params), list(example.aux)
 
     def project(*flat: Tensor) -> list[Tensor]:
