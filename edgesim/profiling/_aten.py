@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, fx
 
 from edgesim.profiling import (
+    _aten_activations,
+    _aten_arithmetic,
     _aten_conv,
-    _aten_elementwise,
     _aten_loss,
     _aten_norm,
     _aten_pool,
@@ -30,8 +31,9 @@ from edgesim.profiling._table import TABLE, NoTranslationError
 from edgesim.training import _graph
 
 TABLES = (
+    _aten_activations,
+    _aten_arithmetic,
     _aten_conv,
-    _aten_elementwise,
     _aten_loss,
     _aten_norm,
     _aten_pool,
@@ -57,6 +59,7 @@ _SHAPES_ONLY = {
     "squeeze.dims",
     "unsqueeze.default",
 }
+_TURNS = {"transpose.default"}  # in place, another view of the same memory
 _CHANGED_SECRETLY = {"native_batch_norm.default": (3, 4)}  # statistics, which its schema does not tell
 
 
@@ -133,9 +136,12 @@ class Translator:
         if _is_view(node) or in_place:
             source = _graph.operand(node)
             self._owner[node] = self._owner[source]
-            if in_place or name in _SHAPES_ONLY:
+            if in_place and name in _TURNS:
+                self.values[source] = self.values[node]
+                self._whole[source] = node
+            elif in_place or name in _SHAPES_ONLY:
                 self._whole[node] = self._whole[source]
-            if in_place:
+            if in_place and name not in _TURNS:
                 self._change(source, self._read(node))
         if name in _CHANGED_SECRETLY:
             *results, mean, variance = self._read(node)

@@ -39,7 +39,7 @@ def t(e: Emitter, x: Value) -> Value:
     return e.transpose(x, range(x.rank)[::-1])
 
 
-@translates("transpose.int")
+@translates("transpose.int", "transpose.default")  # the one in place has another name
 def transpose(e: Emitter, x: Value, first: int, second: int) -> Value:
     """Two dimensions swapped."""
     order = list(range(x.rank))

@@ -14,7 +14,7 @@ from edgesim.models._structure import read_structure
 from edgesim.profiling.check import Check, check_inference, check_step
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.profiling.subjects import Subject, subject_of
-from edgesim.submodels._submodel import SubmodelStrategy, expected
+from edgesim.submodels._submodel import SubmodelStrategy
 from edgesim.submodels.full import Full
 from edgesim.training.accounting import LocalWork
 from edgesim.training.ledger import Ledger

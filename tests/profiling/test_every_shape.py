@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from edgesim.models._model import Model
@@ -15,12 +13,11 @@ from edgesim.models.lenet import LeNet
 from edgesim.models.lstm import Lstm
 from edgesim.models.mlp import Mlp
 from edgesim.models.mobilenet_v2 import MobileNetV2
-from edgesim.models.mobilenet_v3 import MobileNetV3Small
+from edgesim.models.mobilenet_v3 import MobileNetV3
 from edgesim.models.preact_resnet18 import PreactResNet18
 from edgesim.models.resnet18 import ResNet18
 from edgesim.models.transformer import Transformer
-from edgesim.models.vit import ViT
-from edgesim.submodels._submodel import SubmodelStrategy
+from edgesim.models.vit import Vit
 from edgesim.submodels.fedpmt import FedPMT
 from edgesim.submodels.full import Full
 from edgesim.submodels.heterofl import HeteroFL
@@ -29,8 +26,8 @@ from tests.profiling.steps_of import books, built, is_exact, subject
 CLASSES = 7
 IMAGE, TINY = (1, 12, 12), (3, 16, 16)
 
-SMALL = [LeNet(), Mlp(hidden=(12, 9))]
-LADDERS = [FedPMT(), HeteroFL()]
+SMALL = {"lenet": LeNet(), "mlp": Mlp(hidden=(12, 9))}
+LADDERS = {"fedpmt": FedPMT(), "heterofl": HeteroFL()}
 
 LIGHT = {
     "fedavg_cnn": (FedAvgCnn(), (1, 8, 8), None),
@@ -40,29 +37,21 @@ LIGHT = {
 }
 HEAVY = {
     "mobilenet_v2": (MobileNetV2(), TINY, None),
-    "mobilenet_v3": (MobileNetV3Small(), TINY, None),
+    "mobilenet_v3": (MobileNetV3(), TINY, None),
     "efficientnet_b0": (EfficientNetB0(), TINY, None),
     "resnet18": (ResNet18(), TINY, None),
     "resnet18 with batch norm": (ResNet18(norm="static_batch"), TINY, None),
     "preact_resnet18": (PreactResNet18(), TINY, None),
-    "vit": (ViT(), (3, 32, 32), None),
+    "vit": (Vit(), (3, 32, 32), None),
 }
 
 
-def ladders() -> Iterator[tuple[Model, SubmodelStrategy, float]]:
-    for model in SMALL:
-        for strategy in LADDERS:
-            structure = read_structure(built(model, IMAGE, CLASSES), IMAGE)
-            for capacity in strategy.ladder(structure):
-                yield model, strategy, capacity
-
-
-@pytest.mark.parametrize(("model", "strategy", "capacity"), ladders(), ids=str)
-def test_every_shape_on_the_ladders_of_small_networks_is_exact(
-    model: Model, strategy: SubmodelStrategy, capacity: float
-) -> None:
-    ledger = books(built(model, IMAGE, CLASSES), IMAGE, strategy)
-    assert is_exact(subject(ledger, capacity))
+@pytest.mark.parametrize("method", LADDERS)
+@pytest.mark.parametrize("name", SMALL)
+def test_every_shape_on_the_ladders_of_small_networks_is_exact(name: str, method: str) -> None:
+    ledger = books(built(SMALL[name], IMAGE, CLASSES), IMAGE, LADDERS[method])
+    for capacity in ledger.strategy.ladder(ledger.structure):
+        assert is_exact(subject(ledger, capacity)), capacity
 
 
 def check_three_shapes(model: Model, shape: tuple[int, ...], tokens: int | None) -> None:
