@@ -200,6 +200,33 @@ def plan(
 
 
 @app.command()
+def export(
+    scenario: ScenarioArgument,
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="a folder, or one file NAME.zip")],
+    variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that exists")] = False,
+    download: Download = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The sub-models as ONNX: inference graphs and whole training steps, to be timed on a device."""
+    from edgesim.campaign import export_scenario
+    from edgesim.reports.export import failures, render, to_json
+
+    options = _options(
+        out, set_, "cpu", data_root, timing_only=False, overwrite=overwrite, download=download, quiet=quiet
+    )
+    bundle = export_scenario(scenario, variant, options)
+    _print(to_json(bundle.manifest, bundle.path), as_json, lambda: render(bundle.manifest, bundle.path))
+    for failure in failures(bundle.manifest):
+        print(failure, file=sys.stderr)
+    if bundle.manifest["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")
