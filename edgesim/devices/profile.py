@@ -87,6 +87,9 @@ class Thermal(Strict):
     cooling_time: Figure[PositiveSeconds]
 
 
+Kind = Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
+
+
 class DeviceProfile(Strict):
     """One kind of device.
 
@@ -105,7 +108,7 @@ class DeviceProfile(Strict):
     """
 
     title: Text
-    kind: Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
+    kind: Kind
     compute: Compute
     measured: Measured | None = None
     cores: Figure[Count] | None = None

@@ -70,7 +70,11 @@ def calibrated(steps: Sequence[Step]) -> Fit:
 def analytic(steps: Sequence[Step]) -> tuple[float, float]:
     """Seconds of overhead per step, and seconds per floating-point operation, that fit best."""
     found = _coefficients(steps, ANALYTIC)
-    return found["step"], found["flops"]
+    if (
+        "flops" not in found
+    ):  # steps that take the same whatever they compute: all of it goes to the operations
+        found = _coefficients(steps, ("flops",))
+    return found.get("step", 0.0), found["flops"]
 
 
 def _fitted(steps: Sequence[Step]) -> Fit:
