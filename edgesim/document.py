@@ -97,7 +97,9 @@ def open_document(name: str) -> Document:
     if os.path.isdir(name):
         raise InputError(Problem(f"is a folder without {IN_FOLDER}; give a scenario file", place=name))
     hint = did_you_mean(name, known)
-    raise InputError(f'no scenario "{name}"{hint} (shipped: {", ".join(known)}; or give a .yaml file)')
+    top = ", ".join(each for each in known if "/" not in each)
+    shown = f"shipped: {top}; those of papers/ and theory/ are in edgesim list scenarios"
+    raise InputError(f'no scenario "{name}"{hint} ({shown}; or give a .yaml file)')
 
 
 def shipped_names() -> tuple[str, ...]:

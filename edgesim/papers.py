@@ -191,6 +191,14 @@ IST = Paper(
     kind="article",
     arxiv="1910.02120",
 )
+IST_THEORY = Paper(
+    "shulgin2024ist",
+    authors("Shulgin, Egor; Richtárik, Peter"),
+    "Towards a Better Theoretical Understanding of Independent Subnetwork Training",
+    2024,
+    "ICML",
+    arxiv="2306.16484",
+)
 FEDGMR = Paper(
     "ma2025fedgmr",
     authors("Ma, Chengjie; Oh, Seungeun; Park, Jihong; Kim, Seong-Lyun"),

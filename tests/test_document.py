@@ -269,7 +269,7 @@ def test_set_overrides_one_value(text: str, path: tuple[str | int, ...], value: 
         ),
         (
             "training.epoch=3",
-            'training.epoch: unknown key; did you mean "epochs"? (allowed: batch_size, clip_norm,',
+            'training.epoch: unknown key; did you mean "epochs"? (allowed: batch_norm, batch_size,',
         ),
         ("training=3", "training: must be a mapping, got 3"),
         ("training.epochs=three", 'training.epochs: must be a valid integer, got "three"'),

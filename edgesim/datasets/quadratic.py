@@ -29,6 +29,7 @@ from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._npz import read_arrays
 from edgesim.datasets._partition import Natural, Partition
 from edgesim.errors import InputError, Problem
+from edgesim.papers import IST_THEORY
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.yaml_source import AtLeastOne, BesideScenario, Count, NonNegative, Probability
@@ -72,6 +73,8 @@ class Quadratic(Dataset):
         noise: standard deviation of each coordinate of b among the samples of a client.
         samples: of each client.
     """
+
+    papers = (IST_THEORY,)
 
     functions: ClassVar[bool] = True
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from edgesim.papers import FIARSE
+from edgesim.papers import FIARSE as PUBLISHED
 from edgesim.registry import component
 from edgesim.submodels._importance import mask_bytes
 from edgesim.submodels._rule import MASK, Masked, Rule
@@ -183,7 +183,7 @@ class FIARSE(ScalarStrategy):
         layerwise: whether each layer gives its own largest weights, and not the whole model.
     """
 
-    papers = (FIARSE,)
+    papers = (PUBLISHED,)
     costs_need_weights: ClassVar[bool] = True
     full_is_fedavg: ClassVar[bool] = False  # even where all weights are held, the mask has its gradient
     nested: ClassVar[bool] = True

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edgesim.papers import IST_THEORY
 from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import maskable
@@ -104,6 +105,7 @@ class IstSketch(SubmodelStrategy):
         of: what is sketched: the model and with it the gradient, or the gradient alone.
     """
 
+    papers = (IST_THEORY,)
     full_is_fedavg: ClassVar[bool] = False
     disjoint: ClassVar[bool] = True
     aggregation: ClassVar[str] = "fill"

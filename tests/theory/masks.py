@@ -29,12 +29,13 @@ def masked_objective(problem: Problem, densities: tuple[float, ...]) -> tuple[Fl
     p = np.array(densities)[:, None, None]
     diagonals = np.eye(problem.offsets.shape[1]) * problem.diagonals[:, None]
     curvatures = p**2 * problem.curvatures + p * (1 - p) * diagonals
-    return curvatures.mean(0), (p[:, 0] * problem.offsets).mean(0)
+    offsets = p[:, 0] * problem.offsets
+    return np.asarray(curvatures.mean(0), np.float64), np.asarray(offsets.mean(0), np.float64)
 
 
 def settling_point(problem: Problem, densities: tuple[float, ...]) -> Floats:
     """w_p* [d]."""
-    return np.linalg.solve(*masked_objective(problem, densities))
+    return np.asarray(np.linalg.solve(*masked_objective(problem, densities)), np.float64)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Masks:
 
     @property
     def _size(self) -> int:
-        return self.problem.offsets.shape[1]
+        return int(self.problem.offsets.shape[1])
 
     @cached_property
     def _masks(self) -> Floats:
@@ -78,7 +79,7 @@ class Masks:
     @cached_property
     def mean_u(self) -> Floats:
         """E[U] [d, d]."""
-        return np.einsum("im,imjk->jk", self._chances, self._u)
+        return np.asarray(np.einsum("im,imjk->jk", self._chances, self._u))
 
     @cached_property
     def mean(self) -> Floats:
@@ -101,7 +102,7 @@ class Masks:
         offsets = self._masks * self.problem.offsets[:, None] * self.rate / len(self.densities)
         steps = self._u @ self.mean - offsets
         steps = steps - np.einsum("im,imj->ij", self._chances, steps)[:, None]
-        return np.einsum("im,imj,imk->jk", self._chances, steps, steps)
+        return np.asarray(np.einsum("im,imj,imk->jk", self._chances, steps, steps))
 
     @cached_property
     def scatter(self) -> Floats:

@@ -130,8 +130,8 @@ class OneOwner:
     elementwise then: of two coordinates the owners are any two different clients, each pair as likely as
     another, so that
 
-        E[a_j b_k] = (sum_i a_ij sum_i b_ik - sum_i a_ij b_ik) / (n (n - 1))          j other than k
-        E[a_j b_j] = mean_i a_ij b_ij
+        E[a_j a_k] = (sum_i a_ij sum_i a_ik - sum_i a_ij a_ik) / (n (n - 1))          j other than k
+        E[a_j^2] = mean_i a_ij^2
         S_jk = E[r_j r_k] / (1 - E[(1 - u_j) (1 - u_k)])
     """
 

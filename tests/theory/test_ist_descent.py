@@ -23,7 +23,7 @@ from tests.theory.quadratics import Floats, Run, run
 
 REMARK_1 = [[1.0, 1.8], [1.8, 4.0]]  # between 2ab / (a + b) = 1.6 and sqrt(ab) = 2
 ARROW = [[2.0, 0.97, 0.97], [0.97, 1.0, 0.0], [0.97, 0.0, 1.0]]
-INSTANCES = 60
+INSTANCES = 40
 
 
 def mixed(matrix: Floats) -> Floats:

@@ -36,7 +36,7 @@ def test_several_local_steps_move_the_limit_towards_the_mean_of_the_clients_own_
     steps: int, verbatim: bool
 ) -> None:
     learning_rate = local_rate(problem(*sized(CLIENTS)), 0.3)
-    settings = (*sized(CLIENTS), f"training.steps={steps}", rate(learning_rate))
+    settings = (*sized(CLIENTS, rounds=220), f"training.steps={steps}", rate(learning_rate))
     found = run(*settings, *(["aggregation=covered"] if verbatim else []))
     theory = local_steps(found.problem, learning_rate, steps, verbatim=verbatim)
     assert average_is_that_of(theory, found.x[BURN_IN:])
@@ -64,7 +64,9 @@ def test_both_ways_to_average_have_the_same_limit_between_those_of_one_and_of_ve
 
 def test_local_steps_do_not_move_the_limit_of_preconditioned_sketches() -> None:
     learning_rate = 0.3 / CLIENTS
-    found = run(*sized(CLIENTS), "submodel.sketch=preconditioned", "training.steps=5", rate(learning_rate))
+    found = run(
+        *sized(CLIENTS, rounds=200), "submodel.sketch=preconditioned", "training.steps=5", rate(learning_rate)
+    )
     one = one_owner(found.problem, "preconditioned", 1.0)
     moved = (1 - 0.7**5) / CLIENTS  # every client takes x_j so far towards b_ij / sqrt(n D_ij)
     theory = type(one)(moved * one.u, moved * one.v)
@@ -99,10 +101,10 @@ def test_so_they_do_with_fifty_clients_in_fifty_dimensions() -> None:
 
 
 def bias_is_left(clients: int) -> None:
-    found = run(*sized(clients, rounds=150), "submodel.sketch=preconditioned", rate(1.0), FROM_THE_FIRST)
+    found = run(*sized(clients, rounds=100), "submodel.sketch=preconditioned", rate(1.0), FROM_THE_FIRST)
     measured, expected, spread = measured_bias(found)
     assert abs(measured - expected) < 4 * spread
-    assert measured > 5 * spread
+    assert measured > 4 * spread
 
 
 def test_the_bias_takes_away_more_of_what_can_be_gained_the_more_clients_and_dimensions_there_are() -> None:
@@ -145,8 +147,8 @@ fleet:
 submodel: ist_sketch
 coordination: {name: synchronous, clients_per_round: 5}
 training: {steps: 1, batch_size: 300, learning_rate: 0.5, schedule: {name: inverse, versions: 100}}
-evaluate: {every: 80 rounds, train: true}
-stop: {rounds: 80}
+evaluate: {every: 50 rounds, train: true}
+stop: {rounds: 50}
 """
 
 

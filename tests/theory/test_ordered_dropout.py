@@ -23,7 +23,7 @@ def trained(variant: str) -> tuple[Outcome, Floats]:
     """A run, and the map that it is to learn."""
     parts = prepare(resolve(open_document(str(SCENARIO)), variant))
     size = parts.data.input_shape[0] // 2
-    inputs, outputs = np.split(parts.data.test_x[:size], [size], axis=1)
+    inputs, outputs = np.split(parts.data.test_x[:size].astype(np.float64), [size], axis=1)
     return execute(parts), outputs.T @ np.linalg.inv(inputs.T)
 
 

@@ -42,7 +42,7 @@ def overrides(depths: tuple[int, ...], rate: float, rounds: int, **dataset: obje
 @cache
 def exact(depths: tuple[int, ...], rate: float = RATE, heterogeneity: float = 1.0) -> Run:
     problem = {"clients": CLIENTS, "dimension": DIMENSION, "instance": 3, "ridge": 0.5}
-    return run(*overrides(depths, rate, 400, heterogeneity=heterogeneity, **problem))
+    return run(*overrides(depths, rate, 300, heterogeneity=heterogeneity, **problem))
 
 
 def mixed(problem: Problem, depths: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -57,7 +57,7 @@ def mixed(problem: Problem, depths: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 
 def settling_point(problem: Problem, depths: tuple[int, ...]) -> Floats:
-    return np.linalg.solve(*mixed(problem, depths))
+    return np.asarray(np.linalg.solve(*mixed(problem, depths)), np.float64)
 
 
 @pytest.mark.parametrize("depths", [SUFFIXES, (3, 1, 1), (3, 3, 2), FULL])
@@ -103,7 +103,9 @@ def noisy(rate: float, rounds: int, *more: str, seed: int = 1) -> tuple[Run, Flo
     noise = {"noise": NOISE, "samples": SAMPLES, "start": list(START)}
     asked = overrides(SUFFIXES, rate, rounds, **problem, **noise)
     parts = parts_of(*asked, "training.batch_size=1", *more, seed=seed)
-    return run_parts(parts), noise_covariance([parts.data.train_x[own][:, -1] for own in parts.shards])
+    return run_parts(parts), noise_covariance(
+        [parts.data.train_x[own][:, -1].astype(np.float64) for own in parts.shards]
+    )
 
 
 def noise_covariance(offsets: list[Floats]) -> Floats:
@@ -130,13 +132,14 @@ def test_noise_scatters_the_versions_as_a_lyapunov_equation_says() -> None:
 def test_with_steps_that_fall_like_one_over_t_the_squared_distance_does_too() -> None:
     """eta = c / (t + t0), c times the least eigenvalue of M above 1/2; the distance to where M w = v."""
     half, rounds = 20, 400
+    rates = np.asarray(RATE * half / (half + np.arange(rounds)), np.float64)
     squares = []
     for seed in range(6):
         ran, noise = noisy(RATE, rounds, f"training.schedule={{name: inverse, versions: {half}}}", seed=seed)
         matrix, offset = mixed(ran.problem, SUFFIXES)
         assert RATE * half * np.linalg.eigvals(matrix).real.min() > 0.5
-        point = np.linalg.solve(matrix, offset)
-        law = falling(matrix, noise, START - point, RATE * half / (half + np.arange(rounds)))
+        point = np.asarray(np.linalg.solve(matrix, offset), np.float64)
+        law = falling(matrix, noise, START - point, rates)
         squares.append((((ran.x - point) ** 2).sum(1), law))
     measured, expected = (np.array(each) for each in zip(*squares, strict=True))
     late = slice(rounds // 8, None)
