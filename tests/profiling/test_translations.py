@@ -46,6 +46,15 @@ IMAGES: dict[str, Callable[[], nn.Module]] = {
     "5x5 that leaves rows over": lambda: conv(3, 5, stride=3),
     "3x3": lambda: conv(5, 3, padding=1),
     "3x3 with stride": lambda: conv(5, 3, stride=2, padding=1),
+    "3x3 of many weights on a tiny map": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d((3, 2)), nn.Conv2d(2, 240, 1), nn.Conv2d(240, 250, 3, padding=1), nn.Tanh()
+    ),
+    "1x1 of many weights with a border": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d(2),
+        nn.Conv2d(2, 720, 1),
+        nn.Conv2d(720, 730, 1, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+    ),
     "3x3 dilated": lambda: conv(5, 3, dilation=2),
     "1x1 with stride": lambda: conv(3, 1, stride=2, bias=False),
     "oblong": lambda: conv(3, (3, 1), padding=(0, 2), stride=(1, 2)),
