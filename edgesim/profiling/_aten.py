@@ -42,9 +42,9 @@ TABLES = (
 )
 """The files that fill the table."""
 
-Values = Value | Sequence[Value]
+Values = Value | Sequence[Value | None]
 
-_DTYPES = {
+_DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float32: FLOAT,
     torch.float64: FLOAT,  # numbers of Python that became tensors
     torch.int64: INT,

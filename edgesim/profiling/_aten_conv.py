@@ -20,6 +20,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgesim.profiling._emit import Emitter, Value
 from edgesim.profiling._table import refuse, translates
@@ -43,9 +44,9 @@ class _Window:
     dilation: tuple[int, ...]
     groups: int
 
-    def attributes(self, kernel: Sequence[int]) -> dict[str, object]:
+    def attributes(self, kernel: Sequence[int]) -> dict[str, Any]:
         """For ONNX's Conv and ConvTranspose, what differs from their defaults."""
-        given: dict[str, object] = {"kernel_shape": list(kernel)}
+        given: dict[str, Any] = {"kernel_shape": list(kernel)}
         if any(size != 1 for size in self.stride):
             given["strides"] = list(self.stride)
         if any(self.padding):
@@ -76,8 +77,10 @@ def _window(
 ) -> _Window:
     if transposed:
         refuse(operator, "is transposed; use upsampling and a plain convolution")
-    each = (tuple(values) * (spatial // len(values)) for values in (stride, padding, dilation))
-    return _Window(*each, groups)
+    stride, padding, dilation = (
+        tuple(values) * (spatial // len(values)) for values in (stride, padding, dilation)
+    )
+    return _Window(stride, padding, dilation, groups)
 
 
 @translates("convolution.default")

@@ -156,11 +156,11 @@ def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
 # ----------------------------------------------------------------------------------------- PyTorch
 
 
-class _Drawn(TorchDispatchMode):
+class _Drawn(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Random operators give what was drawn beforehand, in the order in which they run."""
 
     def __init__(self, noise: Iterator[NDArray[Any]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._noise = noise
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -190,12 +190,11 @@ def _reference(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     with frozen_norms_at_rest(network, frozen), _plain(noise):
         loss, fresh = objective(network, leaves, frozen, buffers, x, y, weight, aux)
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-    gradients = objective.clip(gradients, stacked=False)
-    for leaf, gradient in zip(leaves.values(), gradients, strict=True):
+    for leaf, gradient in zip(leaves.values(), objective.clip(gradients, stacked=False), strict=True):
         leaf.grad = gradient
     states = _optimised(subject.optimizer, leaves, feeds)
     projected = objective.rule.project({name: leaf.detach() for name, leaf in leaves.items()}, aux)
-    found = {LOSS: loss.detach(), **{FRESH + name: t for name, t in (projected | states | fresh).items()}}
+    found = {LOSS: loss.detach(), **{FRESH + name: t for name, t in {**projected, **states, **fresh}.items()}}
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
