@@ -252,6 +252,14 @@ def test_graphs_are_of_the_format_that_old_runtimes_read() -> None:
     onnx.checker.check_model(model, full_check=True)
 
 
+@pytest.mark.parametrize("name", ["group norm", "layer norm"])
+def test_norms_have_a_bias_without_which_onnxruntime_1_17_aborts(name: str) -> None:
+    step = training_step(subject(books(complete(IMAGES[name]), IMAGE)))
+    norms = [node for node in step.model.graph.node if node.op_type == "LayerNormalization"]
+    assert norms
+    assert all(len(node.input) == 3 for node in norms)
+
+
 def test_graphs_hold_no_weights_and_say_the_shape_of_everything() -> None:
     graph = exported().model.graph
     assert all(onnx.numpy_helper.to_array(constant).size < 10 for constant in graph.initializer)
