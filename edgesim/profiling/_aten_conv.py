@@ -22,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import Value
 
 SMALL_MAP = 64  # places of an output map up to which the columns of all taps are laid side by side
 SMALL_KERNEL = 9  # taps up to which a kernel may go tap by tap

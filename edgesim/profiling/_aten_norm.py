@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgesim.profiling._emit import Emitter, Result, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import translates
+from edgesim.profiling._writer import Result, Value
 
 
 def _per_channel(e: Emitter, x: Value, rank: int) -> Value:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesim.profiling._emit import INT, Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import INT, Value
 
 _END = 2**31  # beyond every tensor: how a slice is written that goes to the end
 

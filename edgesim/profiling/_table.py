@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
 
 from edgesim.errors import EdgesimError
-from edgesim.profiling._emit import Value
+from edgesim.profiling._writer import Value
 
 Translation = Callable[..., Value | Sequence[Value | None]]
 """(emitter, *arguments of the operator, **keyword arguments) -> its results. Keyword arguments that concern

@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling.runner.fills import draw
-from edgesim.profiling.steps import FRESH, LOSS, Exported, Port
+from edgesim.profiling.steps import AUX, FRESH, LOSS, OUTPUT, SCALAR, Exported, Port, X, Y
 from edgesim.profiling.subjects import Subject
 from edgesim.training.optimizer import Adam, Optimizer
 from edgesim.training.step_plan import frozen_norms_at_rest
@@ -146,7 +146,7 @@ def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
     """With a learning rate of 1: the rounding of the new parameter does not hide its change then."""
     values = dict(zip(optimizer.scalars, optimizer.scalar_values(1.0, 0), strict=True))
     return [
-        replace(port, fill={"kind": "constant", "value": values[port.name]})
+        replace(port, fill={"kind": "constant", "value": values[port.name.removeprefix(SCALAR)]})
         if port.role == "scalar"
         else port
         for port in ports
@@ -179,9 +179,10 @@ def _reference(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     """Loss and new tensors of one step, by autograd on the objective and PyTorch's optimiser."""
     example = subject.example
     network = deepcopy(subject.network).to(dtype)
-    groups = (example.params, example.frozen, example.buffers, example.aux)
-    params, frozen, buffers, aux = (_tensors(group, feeds, dtype) for group in groups)
-    x, y = _tensor(example.x, feeds["x"], dtype), torch.from_numpy(feeds["y"])
+    groups = (example.params, example.frozen, example.buffers)
+    params, frozen, buffers = (_tensors(group, feeds, dtype) for group in groups)
+    aux = {name: _tensor(like, feeds.get(AUX + name), dtype) for name, like in example.aux.items()}
+    x, y = _tensor(example.x, feeds[X], dtype), torch.from_numpy(feeds[Y]) if Y in feeds else example.y
     weight = torch.full((len(x),), 1 / len(x), dtype=dtype)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
     noise = (feeds[name] for name in sorted(feeds, key=_number) if name.startswith("noise/"))
@@ -248,5 +249,5 @@ def _forward(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     tensors = {name: t for group in groups for name, t in _tensors(group, feeds, dtype).items()}
     network = deepcopy(subject.network).to(dtype).eval()
     with torch.no_grad(), _plain(iter(())):
-        output: Tensor = functional_call(network, tensors, (_tensor(example.x, feeds["x"], dtype),))
-    return {"output": output.numpy()}
+        output: Tensor = functional_call(network, tensors, (_tensor(example.x, feeds[X], dtype),))
+    return {OUTPUT: output.numpy()}

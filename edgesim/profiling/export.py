@@ -21,8 +21,8 @@ from edgesim.experiment import initial_weights, objective
 from edgesim.parts import Parts, prepare
 from edgesim.profiling import bundle
 from edgesim.profiling._blame import culprit
-from edgesim.profiling._emit import IR_VERSION, OPSET, counted
 from edgesim.profiling._table import NoTranslationError
+from edgesim.profiling._writer import IR_VERSION, OPSET, counted
 from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, check_step
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step

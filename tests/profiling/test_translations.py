@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgesim.profiling._table import NoTranslationError
 from edgesim.profiling.steps import Exported, training_step
+from edgesim.profiling.subjects import Subject
 from edgesim.submodels._rule import PresentClasses
 from edgesim.submodels._submodel import SubmodelStrategy
 from edgesim.submodels.fedpmt import FedPMT
@@ -20,6 +21,7 @@ from edgesim.submodels.heterofl import HeteroFL
 from edgesim.submodels.random_mask import RandomMask
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
+from edgesim.training.step_plan import Example
 from tests.profiling.steps_of import MOMENTUM, books, is_exact, operators, step_of, subject
 
 CLASSES = 3
@@ -216,7 +218,7 @@ def test_rules_of_strategies(strategy: SubmodelStrategy, capacity: float) -> Non
 
 def test_masked_classes() -> None:
     assert isinstance(HeteroFL().rule, PresentClasses)
-    assert "present" in [port.name for port in exported(strategy=HeteroFL(), capacity=0.5).inputs]
+    assert "aux/present" in [port.name for port in exported(strategy=HeteroFL(), capacity=0.5).inputs]
 
 
 def test_frozen_layers_are_run_and_have_no_backward_pass() -> None:
@@ -231,6 +233,27 @@ def test_masks_are_inputs() -> None:
     masks = [port for port in step.inputs if port.role == "aux"]
     assert masks
     assert all(port.fill is not None and port.fill["kind"] == "bernoulli" for port in masks)
+
+
+class Awkward(nn.Module):
+    """Its parameters are called as a graph might call other things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.x = nn.Parameter(torch.randn(180, 3)), nn.Parameter(torch.randn(3))
+        self.v1, self.c0 = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
+        self.loss, self.minus_lr = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        linear = torch.addmm(self.x, x.flatten(1), self.weight)
+        return linear * self.v1 + self.c0 * self.loss + self.minus_lr
+
+
+def test_parameters_may_be_called_as_they_like() -> None:
+    network = seeded(Awkward)
+    names = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    example = Example(names, {}, {}, {}, torch.zeros(3, *IMAGE), torch.zeros(3, dtype=torch.int64))
+    assert is_exact(Subject(network, Objective(), MOMENTUM, example, 0.1, CLASSES, None))
 
 
 def test_dropout_draws_nothing_by_itself() -> None:
