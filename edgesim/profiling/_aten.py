@@ -26,8 +26,9 @@ from edgesim.profiling import (
     _aten_products,
     _aten_shapes,
 )
-from edgesim.profiling._emit import BOOL, FLOAT, INT, Emitter, Result, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import TABLE, NoTranslationError
+from edgesim.profiling._writer import BOOL, FLOAT, INT, Result, Value
 from edgesim.training import _graph
 
 TABLES = (
@@ -42,9 +43,9 @@ TABLES = (
 )
 """The files that fill the table."""
 
-Values = Value | Sequence[Value]
+Values = Value | Sequence[Value | None]
 
-_DTYPES = {
+_DTYPES: dict[torch.dtype, np.dtype[Any]] = {
     torch.float32: FLOAT,
     torch.float64: FLOAT,  # numbers of Python that became tensors
     torch.int64: INT,
@@ -86,9 +87,7 @@ class Translator:
     traced: fx.GraphModule
     values: dict[fx.Node, Values] = field(default_factory=dict)
     _owner: dict[fx.Node, fx.Node] = field(default_factory=dict)  # whose memory a node looks at
-    _whole: dict[fx.Node, fx.Node] = field(
-        default_factory=dict
-    )  # of whom it has all elements, in their order
+    _whole: dict[fx.Node, fx.Node] = field(default_factory=dict)  # whose elements it has, in their order
     _stale: set[fx.Node] = field(default_factory=set)
 
     def run(self, inputs: Sequence[Value]) -> list[Value]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import translates
+from edgesim.profiling._writer import Value
 
 # ----------------------------------------------------------------------------------------- functions
 

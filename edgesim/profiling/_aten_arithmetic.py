@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from edgesim.profiling._emit import BOOL, FLOAT, INT, Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import BOOL, FLOAT, INT, Value
 
 Number = float | int | Value
 

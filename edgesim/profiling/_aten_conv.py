@@ -1,13 +1,17 @@
 """Convolutions and their gradients.
 
 The weight gradient is a sum over samples and places of the map, for which there are several ways; which is
-fastest goes by kernel and map (measured on a Xeon). Symbols: O channels out, C channels in, K samples times
-places of the output map, T taps of the kernel.
+fastest goes by channels, kernel and map (measured on a Xeon). Symbols: O channels out, C channels in, K
+samples times places of the output map, T taps of the kernel.
 
-    by columns      all taps' inputs side by side [C T, K], one product        small maps, kernels of one tap
-    by row          the same for one row of the kernel at a time               large kernels
-    by tap          the same for one tap at a time                             small kernels on large maps
+    by columns      what all taps meet side by side [C T, K], one product      small maps, kernels of one tap,
+                                                                               images (C at most 3)
+    by tap          the same for one tap at a time                             small kernels, many channels
+    by row          the same for one row of the kernel at a time               all others
     as convolution  channels and samples exchange their roles                  groups, and one dimension
+
+The input gradient is a transposed convolution; where the map is tiny and the weights are many, it is a
+convolution with the kernel turned round.
 """
 
 from __future__ import annotations
@@ -15,13 +19,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import Value
 
 SMALL_MAP = 64  # places of an output map up to which the columns of all taps are laid side by side
-LARGE_KERNEL = 9  # taps beyond which a kernel goes by row
+SMALL_KERNEL = 9  # taps up to which a kernel may go tap by tap
+MANY_CHANNELS = 64
+FEW_CHANNELS = 3
+TINY_MAP = 16  # places up to which a kernel is turned round for the input gradient
+MANY_WEIGHTS = 1 << 19
+
+_ALL = 1 << 31  # beyond every tensor: how a slice backwards is written that goes to the begin
 
 
 @dataclass(frozen=True)
@@ -33,9 +45,9 @@ class _Window:
     dilation: tuple[int, ...]
     groups: int
 
-    def attributes(self, kernel: Sequence[int]) -> dict[str, object]:
+    def attributes(self, kernel: Sequence[int]) -> dict[str, Any]:
         """For ONNX's Conv and ConvTranspose, what differs from their defaults."""
-        given: dict[str, object] = {"kernel_shape": list(kernel)}
+        given: dict[str, Any] = {"kernel_shape": list(kernel)}
         if any(size != 1 for size in self.stride):
             given["strides"] = list(self.stride)
         if any(self.padding):
@@ -66,8 +78,10 @@ def _window(
 ) -> _Window:
     if transposed:
         refuse(operator, "is transposed; use upsampling and a plain convolution")
-    each = (tuple(values) * (spatial // len(values)) for values in (stride, padding, dilation))
-    return _Window(*each, groups)
+    stride, padding, dilation = (
+        tuple(values) * (spatial // len(values)) for values in (stride, padding, dilation)
+    )
+    return _Window(stride, padding, dilation, groups)
 
 
 @translates("convolution.default")
@@ -119,6 +133,9 @@ def _input_gradient(
     e: Emitter, gradient: Value, shape: Sequence[int], weight: Value, window: _Window
 ) -> Value:
     kernel = weight.shape[2:]
+    plain = window.groups == 1 and set(window.stride) == {1}
+    if plain and math.prod(gradient.shape[2:]) <= TINY_MAP and weight.size >= MANY_WEIGHTS:
+        return _by_turned_kernel(e, gradient, shape, weight, window)
     attributes = window.attributes(kernel)
     missing = [  # rows at the end that no window reached
         whole - ((count - 1) * step - 2 * pad + gap * (size - 1) + 1)
@@ -131,6 +148,24 @@ def _input_gradient(
     return e.call("ConvTranspose", gradient, weight, shape=shape, **attributes)
 
 
+def _by_turned_kernel(
+    e: Emitter, gradient: Value, shape: Sequence[int], weight: Value, window: _Window
+) -> Value:
+    """Stride 1 and no groups: every output place sends its gradient back through the same taps."""
+    out, inward, *kernel = weight.shape
+    taps = math.prod(kernel)
+    backwards = [e.integers(bound) for bound in (-1, -_ALL, 2, -1)]
+    flat = e.reshape(weight, (out, inward, taps))
+    turned = e.reshape(e.call("Slice", flat, *backwards, shape=flat.shape), weight.shape)
+    padding = [
+        gap * (size - 1) - pad for gap, size, pad in zip(window.dilation, kernel, window.padding, strict=True)
+    ]
+    for axis, pad in enumerate(padding):  # more padding than kernel: the border's gradient goes nowhere
+        gradient = e.slice(gradient, 2 + axis, max(0, -pad), gradient.shape[2 + axis] - max(0, -pad))
+    attributes = replace(window, padding=tuple(max(0, pad) for pad in padding)).attributes(kernel)
+    return e.call("Conv", gradient, _channels_first(e, turned), shape=shape, **attributes)
+
+
 def _weight_gradient(e: Emitter, gradient: Value, x: Value, shape: Sequence[int], window: _Window) -> Value:
     kernel, places = shape[2:], math.prod(gradient.shape[2:])
     taps = math.prod(kernel)
@@ -140,9 +175,9 @@ def _weight_gradient(e: Emitter, gradient: Value, x: Value, shape: Sequence[int]
     rows = e.reshape(outward, (outward.shape[0], outward.size // outward.shape[0]))
     padded = _channels_first(e, e.pad(x, (0, 0, *window.padding), (0, 0, *window.padding)))
     walk = _Walk(e, rows, padded, gradient.shape[2:], window)
-    if taps == 1 or places <= SMALL_MAP:
+    if taps == 1 or places <= SMALL_MAP or shape[1] <= FEW_CHANNELS:
         return walk.by_columns(shape)
-    return walk.by_row(shape) if taps > LARGE_KERNEL else walk.by_tap(shape)
+    return walk.by_tap(shape) if taps <= SMALL_KERNEL and shape[1] >= MANY_CHANNELS else walk.by_row(shape)
 
 
 def _channels_first(e: Emitter, x: Value) -> Value:
@@ -174,11 +209,8 @@ class _Walk:
         return self.e.slice(x, x.rank - 2 + axis, offset, offset + (count - 1) * step + 1, step)
 
     def _product(self, columns: Value) -> Value:
-        """Outward x columns' [O, features], for columns [features, K]; the longer operand comes first."""
-        turned = self.e.transpose(columns, (1, 0))
-        if self.outward.shape[0] >= columns.shape[0]:
-            return self.e.gemm(self.outward, turned)
-        return self.e.transpose(self.e.gemm(columns, self.e.transpose(self.outward, (1, 0))), (1, 0))
+        """The gradient [O, features], outward x columns', for columns [features, K]."""
+        return self.e.gemm(self.outward, self.e.transpose(columns, (1, 0)))
 
     def _side_by_side(self, parts: Sequence[Value]) -> Value:
         """Parts [C, ...] as [C, parts, ...]."""

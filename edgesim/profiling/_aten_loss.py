@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import Value
 
 
 @translates("binary_cross_entropy_with_logits.default")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgesim.profiling._emit import Emitter, Result, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import translates
+from edgesim.profiling._writer import Result, Value
 
 
 def _per_channel(e: Emitter, x: Value, rank: int) -> Value:
@@ -23,8 +24,8 @@ def _standardised(e: Emitter, rows: Value, epsilon: float) -> tuple[Value, Value
     """U [rows, n], mean and r [rows, 1] of each row."""
     count, size = rows.shape
     results = [Result(rows.shape, rows.dtype), *([Result((count, 1), rows.dtype)] * 2)]
-    ones = e.full((size,), 1.0)
-    u, mean, r = e.calls("LayerNormalization", rows, ones, results=results, axis=-1, epsilon=float(epsilon))
+    inputs = (rows, e.full((size,), 1.0), e.full((size,), 0.0))  # onnxruntime 1.17 aborts without a bias
+    u, mean, r = e.calls("LayerNormalization", *inputs, results=results, axis=-1, epsilon=float(epsilon))
     return u, mean, r
 
 
@@ -101,10 +102,11 @@ def layer_norm(
     """The last dimensions of each sample."""
     first = x.rank - len(over)
     scale = e.full(over, 1.0) if weight is None else weight
+    shift = e.full(over, 0.0) if bias is None else bias
     statistics = Result((*x.shape[:first], *([1] * len(over))), x.dtype)
-    inputs = (x, scale) if bias is None else (x, scale, bias)
     results = [Result(x.shape, x.dtype), statistics, statistics]
-    y, mean, r = e.calls("LayerNormalization", *inputs, results=results, axis=first, epsilon=float(epsilon))
+    attributes = {"axis": first, "epsilon": float(epsilon)}
+    y, mean, r = e.calls("LayerNormalization", x, scale, shift, results=results, **attributes)
     return [y, mean, r]
 
 

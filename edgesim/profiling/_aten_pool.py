@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesim.profiling._emit import INT, Emitter, Result, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import INT, Result, Value
 
 
 def _pair(values: Sequence[int]) -> list[int]:
@@ -199,7 +200,7 @@ def adaptive_max_pool_backward(e: Emitter, gradient: Value, x: Value, places: Va
 @translates("upsample_nearest2d.default")
 def upsample_nearest(e: Emitter, x: Value, _size: Sequence[int], *_scales: float | None) -> Value:
     """Each element repeated, a whole number of times."""
-    (rows, columns), (height, width) = _factors(e, x.shape, e.result.shape), x.shape[-2:]
+    (rows, columns), (height, width) = _factors(x.shape, e.result.shape), x.shape[-2:]
     spread = e.reshape(x, (*x.shape[:2], height, 1, width, 1))
     return e.reshape(e.expand(spread, (*x.shape[:2], height, rows, width, columns)), e.result.shape)
 
@@ -209,12 +210,12 @@ def upsample_nearest_backward(
     e: Emitter, gradient: Value, _size: Sequence[int], shape: Sequence[int], *_scales: float | None
 ) -> Value:
     """The gradients of an element's copies, summed."""
-    rows, columns = _factors(e, shape, gradient.shape)
+    rows, columns = _factors(shape, gradient.shape)
     spread = e.reshape(gradient, (*shape[:2], shape[2], rows, shape[3], columns))
     return e.sum(spread, [3, 5])
 
 
-def _factors(_e: Emitter, small: Sequence[int], large: Sequence[int]) -> tuple[int, int]:
+def _factors(small: Sequence[int], large: Sequence[int]) -> tuple[int, int]:
     pairs = list(zip(large[-2:], small[-2:], strict=True))
     if any(many % few for many, few in pairs):
         refuse("upsample_nearest2d.default", "scales by a fraction; use a whole number")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgesim.profiling._emit import INT, Emitter, Value
+from edgesim.profiling._emit import Emitter
 from edgesim.profiling._table import refuse, translates
+from edgesim.profiling._writer import INT, Value
 
 _END = 2**31  # beyond every tensor: how a slice is written that goes to the end
 
@@ -77,9 +78,9 @@ def slice_backward(
 
 def _placed(e: Emitter, x: Value, axis: int, before: int, after: int) -> Value:
     """With zeros before and after along a dimension."""
-    border = [[0] * x.rank for _ in range(2)]
-    border[0][axis], border[1][axis] = before, after
-    return e.pad(x, *border)
+    low, high = [0] * x.rank, [0] * x.rank
+    low[axis], high[axis] = before, after
+    return e.pad(x, low, high)
 
 
 @translates("select.int")
@@ -198,10 +199,10 @@ def index_select(e: Emitter, x: Value, axis: int, index: Value) -> Value:
 @translates("index.Tensor")
 def index_tensor(e: Emitter, x: Value, indices: Sequence[Value | None]) -> Value:
     """x[..., index, ...], with one index."""
-    axes = [axis for axis, index in enumerate(indices) if index is not None]
-    if len(axes) != 1 or indices[axes[0]].dtype != INT:  # type: ignore[union-attr]
+    given = [(axis, index) for axis, index in enumerate(indices) if index is not None]
+    if len(given) != 1 or given[0][1].dtype != INT:
         refuse("index.Tensor", "has several indices or a mask; use gather or index_select")
-    return index_select(e, x, axes[0], indices[axes[0]])  # type: ignore[arg-type]
+    return index_select(e, x, *given[0])
 
 
 @translates("embedding.default")

@@ -60,9 +60,9 @@ def _watched(network: nn.Module, calls: list[_Call]) -> Iterator[None]:
             hook.remove()
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -78,7 +78,8 @@ def _operators(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
             return value.detach().clone().requires_grad_()
         return value
 
-    with torch.enable_grad(), _Recorder() as recorder:
+    recorder = _Recorder()
+    with torch.enable_grad(), recorder:
         # In place on a leaf is refused, hence the multiplication.
         given = _pytree.tree_map(
             lambda v: v * 1 if isinstance(v, Tensor) and v.requires_grad else v,
@@ -87,5 +88,5 @@ def _operators(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any])
         outputs = _pytree.tree_leaves(module(*given[0], **given[1]))
         summed = [t.sum() for t in outputs if isinstance(t, Tensor) and t.requires_grad]
         if summed:
-            torch.stack(summed).sum().backward()
+            torch.stack(summed).sum().backward()  # type: ignore[no-untyped-call]
     return recorder.seen

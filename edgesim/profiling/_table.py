@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NoReturn, TypeVar
 
 from edgesim.errors import EdgesimError
-from edgesim.profiling._emit import Value
+from edgesim.profiling._writer import Value
 
-Translation = Callable[..., Value | Sequence[Value]]
+Translation = Callable[..., Value | Sequence[Value | None]]
 """(emitter, *arguments of the operator, **keyword arguments) -> its results. Keyword arguments that concern
 memory and not numbers, and the type of the result, are left out."""
 
 TABLE: dict[str, Translation] = {}
+
+_Translation = TypeVar("_Translation", bound=Translation)
 
 
 class NoTranslationError(EdgesimError):
@@ -28,13 +30,13 @@ class NoTranslationError(EdgesimError):
         super().__init__(f"{operator} {reason}")
 
 
-def translates(*operators: str) -> Callable[[Translation], Translation]:
+def translates(*operators: str) -> Callable[[_Translation], _Translation]:
     """Enter a translation for these operators, named as in `relu.default`.
 
     The variant of an operator that works in place is covered by that of the other.
     """
 
-    def enter(translation: Translation) -> Translation:
+    def enter(translation: _Translation) -> _Translation:
         for operator in operators:
             assert operator not in TABLE, operator
             TABLE[operator] = translation
@@ -43,6 +45,6 @@ def translates(*operators: str) -> Callable[[Translation], Translation]:
     return enter
 
 
-def refuse(operator: str, reason: str) -> Any:
+def refuse(operator: str, reason: str) -> NoReturn:
     """Say that an operator is known, but not with such arguments."""
     raise NoTranslationError(f"aten.{operator}", reason)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import InputError, Problem
-from edgesim.profiling.runner.reading import MANIFEST, BrokenBundle, Bundle, open_bundle
+from edgesim.profiling.runner.errors import BrokenBundle
+from edgesim.profiling.runner.reading import MANIFEST, Bundle, open_bundle
 from edgesim.profiling.stand_alone import runner_files
-from edgesim.results.files import folder_beside, to_json
+from edgesim.results.files import folder_beside
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # of files in a zip: equal contents give equal bytes
 
@@ -60,7 +62,7 @@ def write(path: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes], 
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
-    text = to_json(dict(sorted({**manifest, "files": sums}.items())))
+    text = json.dumps({**manifest, "files": sums}, sort_keys=True, ensure_ascii=False, allow_nan=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with folder_beside(path) as folder:

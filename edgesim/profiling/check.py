@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling.runner.fills import draw
-from edgesim.profiling.steps import FRESH, LOSS, Exported, Port
+from edgesim.profiling.steps import AUX, FRESH, LOSS, OUTPUT, SCALAR, Exported, Port, X, Y
 from edgesim.profiling.subjects import Subject
 from edgesim.training.optimizer import Adam, Optimizer
 from edgesim.training.step_plan import frozen_norms_at_rest
@@ -146,7 +146,7 @@ def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
     """With a learning rate of 1: the rounding of the new parameter does not hide its change then."""
     values = dict(zip(optimizer.scalars, optimizer.scalar_values(1.0, 0), strict=True))
     return [
-        replace(port, fill={"kind": "constant", "value": values[port.name]})
+        replace(port, fill={"kind": "constant", "value": values[port.name.removeprefix(SCALAR)]})
         if port.role == "scalar"
         else port
         for port in ports
@@ -156,11 +156,11 @@ def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
 # ----------------------------------------------------------------------------------------- PyTorch
 
 
-class _Drawn(TorchDispatchMode):
+class _Drawn(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Random operators give what was drawn beforehand, in the order in which they run."""
 
     def __init__(self, noise: Iterator[NDArray[Any]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._noise = noise
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -179,9 +179,10 @@ def _reference(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     """Loss and new tensors of one step, by autograd on the objective and PyTorch's optimiser."""
     example = subject.example
     network = deepcopy(subject.network).to(dtype)
-    groups = (example.params, example.frozen, example.buffers, example.aux)
-    params, frozen, buffers, aux = (_tensors(group, feeds, dtype) for group in groups)
-    x, y = _tensor(example.x, feeds["x"], dtype), torch.from_numpy(feeds["y"])
+    groups = (example.params, example.frozen, example.buffers)
+    params, frozen, buffers = (_tensors(group, feeds, dtype) for group in groups)
+    aux = {name: _tensor(like, feeds.get(AUX + name), dtype) for name, like in example.aux.items()}
+    x, y = _tensor(example.x, feeds[X], dtype), torch.from_numpy(feeds[Y]) if Y in feeds else example.y
     weight = torch.full((len(x),), 1 / len(x), dtype=dtype)
     leaves = {name: value.clone().requires_grad_() for name, value in params.items()}
     noise = (feeds[name] for name in sorted(feeds, key=_number) if name.startswith("noise/"))
@@ -190,12 +191,11 @@ def _reference(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     with frozen_norms_at_rest(network, frozen), _plain(noise):
         loss, fresh = objective(network, leaves, frozen, buffers, x, y, weight, aux)
         gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
-    gradients = objective.clip(gradients, stacked=False)
-    for leaf, gradient in zip(leaves.values(), gradients, strict=True):
+    for leaf, gradient in zip(leaves.values(), objective.clip(gradients, stacked=False), strict=True):
         leaf.grad = gradient
     states = _optimised(subject.optimizer, leaves, feeds)
     projected = objective.rule.project({name: leaf.detach() for name, leaf in leaves.items()}, aux)
-    found = {LOSS: loss.detach(), **{FRESH + name: t for name, t in (projected | states | fresh).items()}}
+    found = {LOSS: loss.detach(), **{FRESH + name: t for name, t in {**projected, **states, **fresh}.items()}}
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
@@ -249,5 +249,5 @@ def _forward(subject: Subject, feeds: Arrays, dtype: torch.dtype) -> Arrays:
     tensors = {name: t for group in groups for name, t in _tensors(group, feeds, dtype).items()}
     network = deepcopy(subject.network).to(dtype).eval()
     with torch.no_grad(), _plain(iter(())):
-        output: Tensor = functional_call(network, tensors, (_tensor(example.x, feeds["x"], dtype),))
-    return {"output": output.numpy()}
+        output: Tensor = functional_call(network, tensors, (_tensor(example.x, feeds[X], dtype),))
+    return {OUTPUT: output.numpy()}

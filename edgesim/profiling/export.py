@@ -21,8 +21,8 @@ from edgesim.experiment import initial_weights, objective
 from edgesim.parts import Parts, prepare
 from edgesim.profiling import bundle
 from edgesim.profiling._blame import culprit
-from edgesim.profiling._emit import IR_VERSION, OPSET, counted
 from edgesim.profiling._table import NoTranslationError
+from edgesim.profiling._writer import IR_VERSION, OPSET, counted
 from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, check_step
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step
@@ -31,7 +31,7 @@ from edgesim.progress import Report
 from edgesim.scenario import Experiment
 from edgesim.submodels._rule import Rule
 from edgesim.submodels._submodel import Submodel
-from edgesim.training.accounting import operators
+from edgesim.training.accounting import operators, size_of
 from edgesim.training.optimizer import Adam, Optimizer
 
 
@@ -147,9 +147,10 @@ def export(
     for experiment in experiments:
         cases.add(experiment.variant, prepare(experiment, download=download))
     graphs: dict[str, bytes] = {}
+    checks: dict[bytes, Check] = {}
     shapes, failed = [], []
     for number, case in enumerate(cases.shapes.values()):
-        made, failures = _export_case(case)
+        made, failures = _export_case(case, checks)
         graphs |= {_file(case, kind): model for kind, (model, _) in made.items()}
         failed += failures
         if made:
@@ -178,9 +179,14 @@ def _header(scenario: str) -> dict[str, Any]:
 
 
 def _export_case(
-    case: _Case,
+    case: _Case, checks: dict[bytes, Check]
 ) -> tuple[dict[str, tuple[bytes, dict[str, Any]]], list[dict[str, Any]]]:
-    """The graphs of a shape by kind, with their entries in the manifest, and what failed."""
+    """The graphs of a shape by kind, with their entries in the manifest, and what failed.
+
+    Args:
+        case: the shape.
+        checks: those of the graphs so far, by content: all depths of a network have the same forward pass.
+    """
     scenario = case.parts.scenario
     minimised = replace(objective(scenario), rule=case.rule)
     lr = scenario.training.learning_rate
@@ -192,17 +198,18 @@ def _export_case(
     ):
         try:
             exported = build(subject)
-            onnx.checker.check_model(exported.model, full_check=True)
-            checked = check(exported, subject)
-            _refuse_wrong(checked)
+            content = exported.model.SerializeToString()
+            if content not in checks:
+                onnx.checker.check_model(exported.model, full_check=True)
+                checks[content] = check(exported, subject)
+            _refuse_wrong(checks[content])
         except NoTranslationError as error:
             module = culprit(subject.network, subject.example.x, error.operator)
             failures.append(_failure(case, kind, _advice(error, module), module, error.operator))
         except RunFailed as error:
             failures.append(_failure(case, kind, str(error)))
         else:
-            described = _described(exported, checked, _file(case, kind))
-            made[kind] = exported.model.SerializeToString(), described
+            made[kind] = content, _described(exported, checks[content], _file(case, kind))
     return made, failures
 
 
@@ -265,6 +272,7 @@ def _entry(case: _Case, graphs: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         "batch": case.batch,
         "optimizer": _optimizer(ledger.optimizer),
         "parameters": held.parameters,
+        "trained": size_of(held, submodel).trained,
         "memory_bytes": ledger.workload_of(submodel, case.samples).memory_bytes,
         **{name: [asdict(each) for each in found] for name, found in counts.items()},
         **graphs,

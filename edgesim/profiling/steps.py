@@ -21,7 +21,8 @@ from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
 from edgesim.profiling._aten import Translator, result_of
-from edgesim.profiling._emit import Emitter, Value
+from edgesim.profiling._emit import Emitter
+from edgesim.profiling._writer import Value
 from edgesim.profiling.subjects import Subject
 from edgesim.training import _graph
 from edgesim.training.optimizer import Adam, Optimizer
@@ -34,7 +35,10 @@ Role = Literal[
     "params", "state", "frozen", "buffers", "aux", "x", "y", "weight", "noise", "scalar", "loss", "output"
 ]
 
-LOSS = "loss"
+# Slashes keep these apart from the names of parameters.
+LOSS, OUTPUT, X, Y = "batch/loss", "batch/output", "batch/x", "batch/y"
+AUX = "aux/"
+SCALAR = "scalar/"
 FRESH = "new/"  # before the name of what a step changes: what it is afterwards
 
 _SPREAD = 0.1  # of a tensor that starts with the same number everywhere
@@ -133,7 +137,7 @@ def inference(subject: Subject) -> Exported:
     emitter = Emitter()
     given = [emitter.input(port.name, port.shape, port.dtype) for port in ports]
     (output,) = Translator(emitter, traced).run(given)
-    return _exported(emitter, ports, {"output": output}, ["output"])
+    return _exported(emitter, ports, {OUTPUT: output}, ["output"])
 
 
 def _traced_forward(network: nn.Module, tensors: Mapping[str, Tensor], x: Tensor) -> fx.GraphModule:
@@ -177,17 +181,17 @@ def _ports(subject: Subject, noise: Sequence[Noise]) -> Iterator[Port]:
     yield from _states(subject.optimizer, example.params)
     yield from _tensors("frozen", example.frozen)
     yield from _tensors("buffers", example.buffers)
-    yield from _tensors("aux", example.aux)
+    yield from _tensors("aux", {AUX + name: tensor for name, tensor in example.aux.items()})
     yield _samples(subject)
-    yield Port("y", "y", *_described(example.y), fill=_integers(subject.classes, "y"))
+    yield Port(Y, "y", *_described(example.y), fill=_integers(subject.classes, Y))
     batch = len(example.x)
-    yield Port("weight", "weight", (batch,), "float32", _constant(1 / batch))
+    yield Port("batch/weight", "weight", (batch,), "float32", _constant(1 / batch))
     for number, each in enumerate(noise):
         name = f"noise/{number}"
         yield Port(name, "noise", each.shape, "float32", _bernoulli(each.keep, name))
     values = subject.optimizer.scalar_values(subject.lr, 0)
     for name, value in zip(subject.optimizer.scalars, values, strict=True):
-        yield Port(name, "scalar", (), "float32", _constant(value))
+        yield Port(SCALAR + name, "scalar", (), "float32", _constant(value))
 
 
 def _tensors(role: Role, group: Mapping[str, Tensor]) -> Iterator[Port]:
@@ -208,8 +212,8 @@ def _states(optimizer: Optimizer, params: Mapping[str, Tensor]) -> Iterator[Port
 
 
 def _samples(subject: Subject) -> Port:
-    fill = _normal(0.0, 1.0, "x") if subject.tokens is None else _integers(subject.tokens, "x")
-    return Port("x", "x", *_described(subject.example.x), fill=fill)
+    fill = _normal(0.0, 1.0, X) if subject.tokens is None else _integers(subject.tokens, X)
+    return Port(X, "x", *_described(subject.example.x), fill=fill)
 
 
 def _described(tensor: Tensor) -> tuple[tuple[int, ...], str]:

@@ -60,7 +60,7 @@ def forget_the_second_layer(graph: onnx.GraphProto) -> None:
 @pytest.mark.parametrize(
     ("change", "tensor"),
     [
-        (scale_constants(0.9, 0.89), "state"),
+        (scale_constants(0.9, 0.89), "fc"),
         (scale_constants(0.001, 0.002), "fc"),
         (let_the_rectifier_pass, "fc1"),
         (forget_the_second_layer, "new/fc2.weight"),

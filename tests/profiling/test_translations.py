@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from edgesim.profiling._table import NoTranslationError
 from edgesim.profiling.steps import Exported, training_step
+from edgesim.profiling.subjects import Subject
 from edgesim.submodels._rule import PresentClasses
 from edgesim.submodels._submodel import SubmodelStrategy
 from edgesim.submodels.fedpmt import FedPMT
@@ -20,6 +21,7 @@ from edgesim.submodels.heterofl import HeteroFL
 from edgesim.submodels.random_mask import RandomMask
 from edgesim.training.objective import Objective
 from edgesim.training.optimizer import Adam, Optimizer, Sgd
+from edgesim.training.step_plan import Example
 from tests.profiling.steps_of import MOMENTUM, books, is_exact, operators, step_of, subject
 
 CLASSES = 3
@@ -46,6 +48,15 @@ IMAGES: dict[str, Callable[[], nn.Module]] = {
     "5x5 that leaves rows over": lambda: conv(3, 5, stride=3),
     "3x3": lambda: conv(5, 3, padding=1),
     "3x3 with stride": lambda: conv(5, 3, stride=2, padding=1),
+    "3x3 of many weights on a tiny map": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d((3, 2)), nn.Conv2d(2, 240, 1), nn.Conv2d(240, 250, 3, padding=1), nn.Tanh()
+    ),
+    "1x1 of many weights with a border": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d(2),
+        nn.Conv2d(2, 720, 1),
+        nn.Conv2d(720, 730, 1, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+    ),
     "3x3 dilated": lambda: conv(5, 3, dilation=2),
     "1x1 with stride": lambda: conv(3, 1, stride=2, bias=False),
     "oblong": lambda: conv(3, (3, 1), padding=(0, 2), stride=(1, 2)),
@@ -207,7 +218,7 @@ def test_rules_of_strategies(strategy: SubmodelStrategy, capacity: float) -> Non
 
 def test_masked_classes() -> None:
     assert isinstance(HeteroFL().rule, PresentClasses)
-    assert "present" in [port.name for port in exported(strategy=HeteroFL(), capacity=0.5).inputs]
+    assert "aux/present" in [port.name for port in exported(strategy=HeteroFL(), capacity=0.5).inputs]
 
 
 def test_frozen_layers_are_run_and_have_no_backward_pass() -> None:
@@ -222,6 +233,27 @@ def test_masks_are_inputs() -> None:
     masks = [port for port in step.inputs if port.role == "aux"]
     assert masks
     assert all(port.fill is not None and port.fill["kind"] == "bernoulli" for port in masks)
+
+
+class Awkward(nn.Module):
+    """Its parameters are called as a graph might call other things."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.x = nn.Parameter(torch.randn(180, 3)), nn.Parameter(torch.randn(3))
+        self.v1, self.c0 = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
+        self.loss, self.minus_lr = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        linear = torch.addmm(self.x, x.flatten(1), self.weight)
+        return linear * self.v1 + self.c0 * self.loss + self.minus_lr
+
+
+def test_parameters_may_be_called_as_they_like() -> None:
+    network = seeded(Awkward)
+    names = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    example = Example(names, {}, {}, {}, torch.zeros(3, *IMAGE), torch.zeros(3, dtype=torch.int64))
+    assert is_exact(Subject(network, Objective(), MOMENTUM, example, 0.1, CLASSES, None))
 
 
 def test_dropout_draws_nothing_by_itself() -> None:
@@ -241,6 +273,14 @@ def test_graphs_are_of_the_format_that_old_runtimes_read() -> None:
     model = exported().model
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
     onnx.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize("name", ["group norm", "layer norm"])
+def test_norms_have_a_bias_without_which_onnxruntime_1_17_aborts(name: str) -> None:
+    step = training_step(subject(books(complete(IMAGES[name]), IMAGE)))
+    norms = [node for node in step.model.graph.node if node.op_type == "LayerNormalization"]
+    assert norms
+    assert all(len(node.input) == 3 for node in norms)
 
 
 def test_graphs_hold_no_weights_and_say_the_shape_of_everything() -> None:
