@@ -257,7 +257,7 @@ def test_evaluation_is_by_rounds_or_by_time(text: str, every: Every) -> None:
         (
             "stop",
             "training: {lr: 0.1}\nstop",
-            "x.yaml:9: training.lr: unknown key (allowed: batch_size, clip_norm, e",
+            "x.yaml:9: training.lr: unknown key (allowed: batch_norm, batch_size, ",
         ),
         (
             "stop",

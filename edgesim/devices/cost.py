@@ -149,7 +149,9 @@ class CostModel:
     fleet: Fleet
     streams: Streams
     timed: bool = False
-    _steps: dict[tuple[str, int], StepTime] = field(default_factory=dict, repr=False, compare=False)
+    _steps: dict[tuple[str, int], StepTime] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def speed(self) -> Speed:
