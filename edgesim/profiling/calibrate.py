@@ -70,9 +70,7 @@ def calibrated(steps: Sequence[Step]) -> Fit:
 def analytic(steps: Sequence[Step]) -> tuple[float, float]:
     """Seconds of overhead per step, and seconds per floating-point operation, that fit best."""
     found = _coefficients(steps, ANALYTIC)
-    if (
-        "flops" not in found
-    ):  # steps that take the same whatever they compute: all of it goes to the operations
+    if "flops" not in found:  # steps take the same whatever they compute, and a rate must be finite
         found = _coefficients(steps, ("flops",))
     return found.get("step", 0.0), found["flops"]
 
