@@ -165,7 +165,7 @@ def _check(request: Request) -> None:
         return
     _open(request.source)
     if request.emulated is not None:
-        catalogue.load(request.emulated)
+        emulation(request.emulated, catalogue, host.cores())
 
 
 def _at_odds(request: Request) -> Iterator[str]:
