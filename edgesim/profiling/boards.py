@@ -181,7 +181,8 @@ def _mixtures(host: Line, lines: Sequence[Line]) -> Iterator[Data]:
             float(sum(times * part["seconds"][name] for times, part in parts))
             for name in ("median", "low", "high")
         )
-        yield _row(mixture, median, low, high)
+        labels = [f"{label}, mean over its levels" for label in mixture["labels"]]
+        yield _row({**mixture, "labels": labels}, median, low, high)
 
 
 def _parts(host: Line, lines: Sequence[Line]) -> Iterator[tuple[Line, list[tuple[float, Line]]]]:

@@ -181,6 +181,8 @@ def _at_odds(request: Request) -> Iterator[str]:
     if request.cores is not None and not _CORES.fullmatch(request.cores):
         yield f'--cores: "{request.cores}" is no list of cores such as 0,1'
     if request.emulated is not None:
+        if request.name == request.emulated:
+            yield f"--name: {request.name} is the device itself, and this is no measurement of it; name it so"
         own = {"--cores": request.cores, "--threads": request.threads, "--ssh": request.machine}
         own |= {"--kind": request.kind, "--network": request.network}
         for option in (option for option, value in own.items() if value is not None):

@@ -13,9 +13,10 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from edgesim.errors import InputError, RunFailed
+from edgesim.profiling.runner.command import DONE, FAILED
 from edgesim.profiling.ssh import Disconnected, Machine
 from edgesim.results.files import folder_beside
 
@@ -24,7 +25,7 @@ VENV = f"{CACHE}/venv"
 OLDEST_PYTHON = (3, 9)
 SPARE_BYTES = 10**7  # for timings and log beside the bundle
 COPIES = 5  # times that a copy which arrives torn is tried
-POLL_S = 2.0
+POLL_S = 2.0  # between two looks at how far it is
 
 _PROBE = """\
 import hashlib, json, os, sys
@@ -50,7 +51,7 @@ _PYTHON = f"""\
 python={VENV}/bin/python
 [ -x "$python" ] || python=$(command -v python3) || python=
 """
-_DEAD, _ALIVE, _DONE = "dead", "alive", "0"
+_DEAD, _ALIVE = "dead", "alive"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,6 @@ class Job:
         sha256: checksum of the zip.
         arguments: the runner's options, without the file of the results.
         say: shows a text as it is.
-        poll_s: seconds between two looks at how far it is.
     """
 
     machine: Machine
@@ -71,20 +71,12 @@ class Job:
     sha256: str
     arguments: tuple[str, ...]
     say: Callable[[str], None]
-    poll_s: float = POLL_S
 
     @classmethod
-    def of(
-        cls,
-        machine: Machine,
-        bundle: Path,
-        arguments: Sequence[str],
-        say: Callable[[str], None],
-        poll_s: float = POLL_S,
-    ) -> Job:
+    def of(cls, machine: Machine, bundle: Path, arguments: Sequence[str], say: Callable[[str], None]) -> Self:
         """The job of timing this zip with these options."""
         sha256 = hashlib.sha256(bundle.read_bytes()).hexdigest()
-        return cls(machine, bundle, sha256, tuple(arguments), say, poll_s)
+        return cls(machine, bundle, sha256, tuple(arguments), say)
 
     @property
     def zip(self) -> str:
@@ -113,7 +105,7 @@ class Job:
             RunFailed: something failed there.
         """
         known = self._usable()
-        if self._state()[0] not in (_ALIVE, _DONE):
+        if self._state()[0] not in (_ALIVE, str(DONE)):
             self._copy(known)
             self._start()
         try:
@@ -123,7 +115,9 @@ class Job:
                 "the timing goes on there; the same command once more watches it, or fetches what it did\n"
             )
             raise
-        if self._fetch(out) and code == 0:
+        if code not in (DONE, FAILED):
+            self.say(f"what it left is in ~/{self.folder} there; without that folder it begins anew\n")
+        elif self._fetch(out) and code == DONE:
             self.machine.ask(f"rm -rf {self.folder}")
         return code
 
@@ -235,7 +229,7 @@ class Job:
                 )
             if state != _ALIVE:
                 return int(state)
-            self.machine.sleep(self.poll_s)
+            self.machine.sleep(POLL_S)
 
     def _fetch(self, out: Path) -> bool:
         """Bring the timings here; gives whether there are any."""

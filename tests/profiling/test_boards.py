@@ -60,7 +60,7 @@ def test_a_mixture_is_the_mean_of_its_levels(tmp_path: Path) -> None:
     profile = made(found)
     assert profile.measured is not None
     (row,) = profile.measured.table[2:]  # of the other one nothing was timed
-    assert (row.label, row.memory) == ("fjord", None)
+    assert (row.label, row.memory) == ("fjord, mean over its levels", None)
     assert row.seconds == pytest.approx(0.25 * 1e-3 + 0.75 * 2.5e-3)
     fitted = fitted_s(found, profile.measured.fit)
     assert fitted[BOTH] == pytest.approx(0.25 * fitted[HALF] + 0.75 * fitted[WHOLE])

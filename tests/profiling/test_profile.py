@@ -128,6 +128,7 @@ def test_a_profile_is_replaced_only_where_that_is_asked_for(taken: str, tmp_path
             ["--name", "x", "--as", "raspberry-pi-4", "--threads", "2"],
             "--threads: raspberry-pi-4 decides that",
         ),
+        (["--name", "raspberry-pi-4", "--as", "raspberry-pi-4"], "is the device itself"),
         (["--name", "x", "--as", "raspberry-pi-4", "--kind", "phone"], "--kind: raspberry-pi-4 decides that"),
         (
             ["--name", "x", "--as", "raspberry-pi-4", "--ssh", "me@there"],

@@ -68,7 +68,11 @@ def test_a_profile_is_made_of_what_was_timed_there(server: Server, tmp_path: Pat
     assert (done.code, done.failures) == (0, ())
     assert done.profile is not None
     assert done.profile.measured is not None
-    assert [step.label for step in done.profile.measured.table] == ["half", "whole", "both"]
+    assert [step.label for step in done.profile.measured.table] == [
+        "half",
+        "whole",
+        "both, mean over its levels",
+    ]
     assert request.path.exists()
     with pytest.raises(InputError, match=r"far-board\.yaml: is there already"):
         make_profile(request)
@@ -239,6 +243,7 @@ def test_the_runners_own_refusal_is_shown_and_its_code_passed_on(
     out = tmp_path / "timings.jsonl"
     assert job(server.machine(), "--only", "two thirds").run(out) == 2
     assert 'no shape or label "two thirds"' in "".join(shown)
+    assert "without that folder it begins anew" in shown[-1]
     assert not out.exists()
 
 
