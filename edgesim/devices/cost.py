@@ -249,7 +249,8 @@ class CostModel:
         figures = shared.copy()
         for place, column in own:
             figures[place] = column.item(device)
-        group, work = self.fleet.group.item(device), workload
+        work: Figure = workload
+        group = self.fleet.group.item(device)
         if self._timed_groups.item(group):
             figures[_OVERHEAD] = self._step(workload, group).seconds * self.fleet.work_scale.item(device)
             work = _Work.one(workload)._replace(train_flops=0.0)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from edgesim.errors import InputError, Problem
-from edgesim.profiling.runner.reading import MANIFEST, BrokenBundle, Bundle, open_bundle
+from edgesim.profiling.runner.errors import BrokenBundle
+from edgesim.profiling.runner.reading import MANIFEST, Bundle, open_bundle
 from edgesim.profiling.stand_alone import runner_files
 from edgesim.results.files import folder_beside, to_json
 

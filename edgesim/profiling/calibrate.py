@@ -97,8 +97,8 @@ def _coefficients(steps: Sequence[Step], names: Sequence[str]) -> dict[str, floa
     largest = rows.max(0)
     used = np.flatnonzero(largest)
     found, _ = nnls(rows[:, used] / largest[used], np.ones(len(steps)))  # of one size, or few digits are left
-    values: Floats = found / largest[used]
-    return {names[place]: float(value) for place, value in zip(used, values, strict=True) if value > 0}
+    values = (found / largest[used]).tolist()
+    return {names[place]: value for place, value in zip(used.tolist(), values, strict=True) if value > 0}
 
 
 def _left_out(steps: Sequence[Step], key: Callable[[Step], Hashable]) -> Misses | None:
@@ -118,4 +118,5 @@ def _left_out(steps: Sequence[Step], key: Callable[[Step], Hashable]) -> Misses 
 
 def _relative(found: Sequence[float], steps: Sequence[Step]) -> Floats:
     timed = np.array([step.seconds for step in steps])
-    return (np.array(found) - timed) / timed
+    errors: Floats = (np.array(found) - timed) / timed
+    return errors
