@@ -149,7 +149,9 @@ class CostModel:
     fleet: Fleet
     streams: Streams
     timed: bool = False
-    _steps: dict[tuple[str, int], StepTime] = field(default_factory=dict, repr=False, compare=False)
+    _steps: dict[tuple[str, int], StepTime] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def speed(self) -> Speed:
@@ -247,7 +249,8 @@ class CostModel:
         figures = shared.copy()
         for place, column in own:
             figures[place] = column.item(device)
-        group, work = self.fleet.group.item(device), workload
+        work: Figure = workload
+        group = self.fleet.group.item(device)
         if self._timed_groups.item(group):
             figures[_OVERHEAD] = self._step(workload, group).seconds * self.fleet.work_scale.item(device)
             work = _Work.one(workload)._replace(train_flops=0.0)

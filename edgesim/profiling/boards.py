@@ -9,14 +9,32 @@ from typing import Any
 import numpy as np
 
 from edgesim import yaml_source
-from edgesim.devices.measured import Measured, TimedStep
-from edgesim.devices.origin import Basis, Figure
-from edgesim.devices.profile import Compute, DeviceProfile, Kind, Power
+from edgesim.devices.measured import Fit
+from edgesim.devices.origin import Basis
+from edgesim.devices.profile import DeviceProfile, Kind
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Operator
 from edgesim.profiling.calibrate import Step, analytic, calibrated
 from edgesim.profiling.runner.timings import Line, Timings
 from edgesim.results import files
+
+Data = dict[str, Any]  # as YAML would write it
+
+HOST = (  # what lines must tell
+    "machine",
+    "system",
+    "cpu",
+    "cores",
+    "memory_bytes",
+    "threads",
+    "onnxruntime",
+    "started",
+    "scenario",
+    "edgesim",
+    "torch",
+    "mixed",
+)
+TIMING = ("labels", "batch", "operators", "seconds", "peak_bytes", "energy_j_per_run")
 
 
 def profile_of(
@@ -32,30 +50,53 @@ def profile_of(
         like: the device that was emulated; null where the timings are the device's own.
 
     Raises:
-        InputError: no training step was timed.
+        InputError: no training step was timed, or by a runner that told less.
     """
-    host = timings.hosts[-1] if timings.hosts else {}
-    lines = [line for (_, graph), line in timings.results.items() if graph == "step" and "seconds" in line]
-    if not lines:
-        raise InputError("no training step was timed; time the bundle's steps first")
-    basis: Basis = "measured" if like is None else "estimated"
-    told = _told(host, len(lines))
-    steps = [_step(line) for line in lines]
-    return DeviceProfile(
-        title=title or _title(host, like),
-        kind=kind if like is None else like.kind,
-        compute=_compute(steps, basis, told),
-        measured=Measured(
-            source=told,
-            emulated=like is not None,
-            table=(*map(_timed, lines), *_mixtures(host, lines)),
-            fit=calibrated(steps),
-        ),
-        cores=_cores(host, told) if like is None else like.cores,
-        memory=_memory(host, told) if like is None else like.memory,
-        power=_power(lines, told) if like is None else like.power,
-        network=network if like is None else like.network,
+    lines = _steps_of(timings)
+    host = _whole(timings.hosts[-1], HOST)
+    told, steps = _told(host, len(lines)), [_step(line) for line in lines]
+    device = _here(host, lines, told, kind, network) if like is None else _of(like)
+    data = {
+        "title": title or _title(host, like),
+        "compute": _compute(steps, "measured" if like is None else "estimated", told),
+        "measured": {
+            "source": told,
+            "emulated": like is not None,
+            "table": [*map(_timed, lines), *_mixtures(host, lines)],
+            "fit": calibrated(steps).model_dump(mode="json"),
+        },
+        **device,
+    }
+    return yaml_source.validate(yaml_source.parse(yaml_source.dump(data), "timings"), DeviceProfile)
+
+
+def _here(host: Line, lines: Sequence[Line], told: str, kind: Kind, network: str) -> Data:
+    """What the device on which the runner ran tells of itself."""
+    return {
+        "kind": kind,
+        "cores": _certain(host["cores"], told),
+        "memory": _memory(host, told),
+        "power": _power(lines, told),
+        "network": network,
+    }
+
+
+def _of(like: DeviceProfile) -> Data:
+    """What an emulated device says apart from its seconds."""
+    return like.model_dump(
+        mode="json", exclude_none=True, include={"kind", "cores", "memory", "power", "network"}
     )
+
+
+def fitted_s(timings: Timings, fit: Fit) -> dict[str, float]:
+    """Seconds of each timed step as a fit to them has it, by shape."""
+    lines = _steps_of(timings)
+    found = {line["shape"]: fit.seconds(_step(line).operators) for line in lines}
+    mixed = {
+        mixture["shape"]: sum(times * found[part["shape"]] for times, part in parts)
+        for mixture, parts in _parts(timings.hosts[-1], lines)
+    }
+    return found | mixed
 
 
 def write(profile: DeviceProfile, path: Path) -> None:
@@ -71,6 +112,27 @@ def write(profile: DeviceProfile, path: Path) -> None:
         files.write_text(path, heading + yaml_source.dump(data))
     except OSError as error:
         raise InputError(Problem(f"cannot be written ({error.strerror})", place=str(path))) from error
+
+
+def _steps_of(timings: Timings) -> list[Line]:
+    """The lines of the training steps that were timed."""
+    lines = [
+        _whole(line, TIMING)
+        for (_, graph), line in timings.results.items()
+        if graph == "step" and line["kind"] == "timing"
+    ]
+    if not lines:
+        raise InputError("no training step was timed; time the bundle's steps first")
+    return lines
+
+
+def _whole(line: Line, keys: Sequence[str]) -> Line:
+    missing = [key for key in keys if key not in line]
+    if missing:
+        raise InputError(
+            f"a line of kind {line['kind']} lacks {', '.join(missing)}; time the bundle with its own runner"
+        )
+    return line
 
 
 def _title(host: Line, like: DeviceProfile | None) -> str:
@@ -94,41 +156,44 @@ def _step(line: Line) -> Step:
     return Step(line["shape"], line["labels"][0], line["batch"], operators, line["seconds"]["median"])
 
 
-def _timed(line: Line) -> TimedStep:
+def _timed(line: Line) -> Data:
     seconds = line["seconds"]
-    return TimedStep(
-        shape=line["shape"],
-        label=", ".join(line["labels"]),
-        batch=line["batch"],
-        seconds=seconds["median"],
-        low=seconds["low"],
-        high=seconds["high"],
-        memory=line["peak_bytes"],
-    )
+    row = _row(line, seconds["median"], seconds["low"], seconds["high"])
+    return row if line["peak_bytes"] is None else {**row, "memory": f"{line['peak_bytes']} B"}
 
 
-def _mixtures(host: Line, lines: Sequence[Line]) -> Iterator[TimedStep]:
+def _row(of: Line, median: float, low: float, high: float) -> Data:
+    """A row of the table, of a timing or a mixture."""
+    return {
+        "shape": of["shape"],
+        "label": ", ".join(of["labels"]),
+        "batch": of["batch"],
+        "seconds": f"{median!r} s",
+        "low": f"{low!r} s",
+        "high": f"{high!r} s",
+    }
+
+
+def _mixtures(host: Line, lines: Sequence[Line]) -> Iterator[Data]:
     """Steps of which each batch runs one of several that were timed: their means."""
-    by_shape = {line["shape"]: line for line in lines}
-    for mixture in host["mixed"]:
-        parts = [(times, by_shape.get(shape)) for times, shape in mixture["runs"]]
-        if any(part is None for _, part in parts):
-            continue
-
-        def mean(name: str, parts: Sequence[tuple[float, Any]] = parts) -> float:
-            return float(sum(times * part["seconds"][name] for times, part in parts))
-
-        yield TimedStep(
-            shape=mixture["shape"],
-            label=", ".join(mixture["labels"]),
-            batch=mixture["batch"],
-            seconds=mean("median"),
-            low=mean("low"),
-            high=mean("high"),
+    for mixture, parts in _parts(host, lines):
+        median, low, high = (
+            float(sum(times * part["seconds"][name] for times, part in parts))
+            for name in ("median", "low", "high")
         )
+        labels = [f"{label}, mean over its levels" for label in mixture["labels"]]
+        yield _row({**mixture, "labels": labels}, median, low, high)
 
 
-def _compute(steps: Sequence[Step], basis: Basis, told: str) -> Compute:
+def _parts(host: Line, lines: Sequence[Line]) -> Iterator[tuple[Line, list[tuple[float, Line]]]]:
+    """The mixtures all of whose steps were timed, with how often a batch runs each of these."""
+    by_shape = {line["shape"]: line for line in lines}
+    for mixture in host["mixed"] or ():
+        if all(shape in by_shape for _, shape in mixture["runs"]):
+            yield mixture, [(times, by_shape[shape]) for times, shape in mixture["runs"]]
+
+
+def _compute(steps: Sequence[Step], basis: Basis, told: str) -> Data:
     """Rate and overhead that fit best; their range is twice the root mean square of what they miss by."""
     overhead_s, flop_s = analytic(steps)
     missed = [
@@ -138,18 +203,13 @@ def _compute(steps: Sequence[Step], basis: Basis, told: str) -> Compute:
     spread = 1 + 2 * float(np.sqrt(np.mean(np.square(missed))))
     how = f"least squares of relative errors over {told}"
 
-    def figure(value: float) -> Any:
-        return Figure(value=value, low=value / spread, high=value * spread, basis=basis, source=how)
+    def figure(value: float, unit: str) -> Data:
+        return _figure(value, value / spread, value * spread, unit, basis, how)
 
-    return Compute(rate=figure(1 / flop_s), step_overhead=figure(overhead_s))
-
-
-def _cores(host: Line, told: str) -> Any:
-    count = host["cores"]
-    return Figure(value=count, low=count, high=count, basis="measured", source=f"as the system tells: {told}")
+    return {"rate": figure(1 / flop_s, "FLOP/s"), "step_overhead": figure(overhead_s, "s")}
 
 
-def _memory(host: Line, told: str) -> Any:
+def _memory(host: Line, told: str) -> Data:
     """What the system says that it has.
 
     Raises:
@@ -160,20 +220,28 @@ def _memory(host: Line, told: str) -> Any:
         raise InputError(
             "the system of the device does not tell its memory; add memory_bytes to its host line"
         )
-    value = float(found)
-    return Figure(value=value, low=value, high=value, basis="measured", source=f"as the system tells: {told}")
+    return _certain(f"{found} B", told)
 
 
-def _power(lines: Sequence[Line], told: str) -> Power:
+def _power(lines: Sequence[Line], told: str) -> Data:
     """Power while training, where the runner could read it."""
-    drawn = [
+    drawn_w = [
         line["energy_j_per_run"] / line["seconds"]["mean"]
         for line in lines
         if line["energy_j_per_run"] is not None
     ]
-    if not drawn:
-        return Power()
-    value, low, high = float(np.median(drawn)), min(drawn), max(drawn)
-    return Power(
-        active=Figure(value=value, low=low, high=high, basis="measured", source=f"median over {told}")
-    )
+    if not drawn_w:
+        return {}
+    median_w, how = float(np.median(drawn_w)), f"median over {told}"
+    return {"active": _figure(median_w, min(drawn_w), max(drawn_w), "W", "measured", how)}
+
+
+def _certain(value: str | int, told: str) -> Data:
+    """A figure that the system of the device tells."""
+    origin = {"basis": "measured", "source": f"as the system tells: {told}"}
+    return {"value": value, "low": value, "high": value, **origin}
+
+
+def _figure(value: float, low: float, high: float, unit: str, basis: Basis, source: str) -> Data:
+    shown = {"value": value, "low": low, "high": high}
+    return {**{key: f"{number!r} {unit}" for key, number in shown.items()}, "basis": basis, "source": source}

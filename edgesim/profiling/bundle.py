@@ -74,6 +74,16 @@ def write(path: Path, manifest: Mapping[str, Any], graphs: Mapping[str, bytes], 
     return open_bundle(str(path))
 
 
+def pack(bundle: Bundle, file: Path) -> None:
+    """Write a bundle that is a folder as one zip; equal bundles give equal bytes.
+
+    Raises:
+        BrokenBundle: a file of it is not what its manifest says.
+    """
+    manifest = (Path(bundle.path) / MANIFEST).read_bytes()
+    _write_zip(file, {MANIFEST: manifest, **{name: bundle.read(name) for name in bundle.manifest["files"]}})
+
+
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         file = folder / name

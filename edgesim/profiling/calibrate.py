@@ -70,9 +70,7 @@ def calibrated(steps: Sequence[Step]) -> Fit:
 def analytic(steps: Sequence[Step]) -> tuple[float, float]:
     """Seconds of overhead per step, and seconds per floating-point operation, that fit best."""
     found = _coefficients(steps, ANALYTIC)
-    if (
-        "flops" not in found
-    ):  # steps that take the same whatever they compute: all of it goes to the operations
+    if "flops" not in found:  # steps take the same whatever they compute, and a rate must be finite
         found = _coefficients(steps, ("flops",))
     return found.get("step", 0.0), found["flops"]
 
@@ -99,8 +97,8 @@ def _coefficients(steps: Sequence[Step], names: Sequence[str]) -> dict[str, floa
     largest = rows.max(0)
     used = np.flatnonzero(largest)
     found, _ = nnls(rows[:, used] / largest[used], np.ones(len(steps)))  # of one size, or few digits are left
-    values: Floats = found / largest[used]
-    return {names[place]: float(value) for place, value in zip(used, values, strict=True) if value > 0}
+    values = (found / largest[used]).tolist()
+    return {names[place]: value for place, value in zip(used.tolist(), values, strict=True) if value > 0}
 
 
 def _left_out(steps: Sequence[Step], key: Callable[[Step], Hashable]) -> Misses | None:
@@ -120,4 +118,5 @@ def _left_out(steps: Sequence[Step], key: Callable[[Step], Hashable]) -> Misses 
 
 def _relative(found: Sequence[float], steps: Sequence[Step]) -> Floats:
     timed = np.array([step.seconds for step in steps])
-    return (np.array(found) - timed) / timed
+    errors: Floats = (np.array(found) - timed) / timed
+    return errors

@@ -187,9 +187,10 @@ class Simulation:
         if direct.size == len(orders):
             self._start_direct(orders, workloads, demands, failure_s, corrupted)
         elif direct.size:
-            some = [(orders[row], workloads[row]) for row in direct.tolist()]
+            some = [orders[row] for row in direct.tolist()]
+            works = [workloads[row] for row in direct.tolist()]
             chosen = demands.rows(direct)
-            self._start_direct(*zip(*some, strict=True), chosen, failure_s[direct], corrupted[direct])
+            self._start_direct(some, works, chosen, failure_s[direct], corrupted[direct])
         rows = np.flatnonzero(by_stages).tolist()
         fates = zip(failure_s.tolist(), corrupted.tolist(), strict=True)
         begun = [

@@ -127,7 +127,7 @@ def _refuse_others(path: str, earlier: Line, host: Line) -> None:
         if earlier.get(key) != host[key]:
             raise BadTimings(
                 f"{path}: holds timings with {key} {earlier.get(key)}, now it is {host[key]}; "
-                "write to another file with --out"
+                "write to another file with --out (edgesim profile: --timings)"
             )
 
 
