@@ -17,7 +17,9 @@ import pytest
 from edgesim.document import open_document, shipped_names
 from tests.commands import edgesim
 
-PAPERS = Path(__file__).parents[1] / "scenarios" / "papers" / "README.md"
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
+PAPERS = SCENARIOS / "papers" / "README.md"
+PRESENCE = SCENARIOS / "bring-your-own-traces" / "presence.csv"
 SMALL = ("digits", "quadratic")
 ROUNDS = 2
 
@@ -36,6 +38,9 @@ def shortened(name: str, given: dict[str, Any]) -> list[str]:
         changes["model.name"] = "mlp"
     if given.get("training", {}).get("epochs", 1) > 1:
         changes["training.epochs"] = 1
+    for number, entry in enumerate(given["fleet"]):
+        if "file" in entry.get("availability", {}):  # which the user brings
+            changes[f"fleet[{number}].availability.file"] = PRESENCE
     return [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
 
 
