@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
@@ -35,6 +35,9 @@ from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
 from edgesim.server.server import Server
 from edgesim.simulation.clock import PacedClock
+
+if TYPE_CHECKING:
+    from edgesim.profiling.runner.reading import Bundle
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,32 @@ def plan_scenario(name: str, variant: str | None, seed: int | None, options: Opt
         parts = prepare(resolve(document, chosen, options.overrides, seed), download=options.download)
         plans.append(plan(parts, chosen or "main"))
     return plans
+
+
+def export_scenario(name: str, variants: Sequence[str], options: Options) -> Bundle:
+    """Write the graphs of a scenario's variants as a bundle at `options.out`.
+
+    Raises:
+        InputError: something in the scenario or the options is wrong; nothing was written.
+        RunFailed: not one graph could be made.
+    """
+    from edgesim.profiling.export import export
+
+    document = open_document(name)
+    chosen = _chosen(document, variants, options)
+    experiments = [resolve(document, variant, options.overrides) for variant in chosen]
+    with display(quiet=options.quiet) as shown:
+        label = f"export {options.out}"
+        bar = shown.start(label)
+        bundle = export(
+            experiments,
+            options.out,
+            overwrite=options.overwrite,
+            download=options.download,
+            progress=lambda share: shown.update(bar, share),
+        )
+        shown.finish(bar, label, f"{len(bundle.manifest['shapes'])} shapes")
+    return bundle
 
 
 def _chosen(document: Document, variants: Sequence[str], options: Options) -> Sequence[str | None]:

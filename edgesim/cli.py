@@ -200,6 +200,114 @@ def plan(
 
 
 @app.command()
+def export(
+    scenario: ScenarioArgument,
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="a folder, or one file NAME.zip")],
+    variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
+    set_: Set = [],  # noqa: B006
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that exists")] = False,
+    download: Download = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The sub-models as ONNX: inference graphs and whole training steps, to be timed on a device."""
+    from edgesim.campaign import export_scenario
+    from edgesim.reports.export import failures, render, to_json
+
+    options = _options(
+        out, set_, "cpu", data_root, timing_only=False, overwrite=overwrite, download=download, quiet=quiet
+    )
+    bundle = export_scenario(scenario, variant, options)
+    _print(to_json(bundle.manifest, bundle.path), as_json, lambda: render(bundle.manifest, bundle.path))
+    for failure in failures(bundle.manifest):
+        print(failure, file=sys.stderr)
+    if bundle.manifest["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def profile(
+    source: Annotated[
+        Path, typer.Argument(metavar="BUNDLE|TIMINGS", help="a bundle, or what a runner wrote (.jsonl)")
+    ],
+    name: Annotated[str, typer.Option(help="of the profile, as in my-board")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="folder of the profile")] = Path("device_profiles"),
+    timings: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="of the timings, continued if it is there; DIR/NAME.jsonl if absent"
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=1e-3, help="for each graph, at most")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="as many as cores if absent")
+    ] = None,
+    cores: Annotated[
+        str | None, typer.Option(metavar="0,1", help="all that the system allows if absent")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", min=1e-6, help="end when the 95 % interval of the median is this near"),
+    ] = None,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="SHAPE|LABEL", help="these alone; repeatable")
+    ] = [],  # noqa: B006
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="name for people; the system's own if absent")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="phone, laptop, ...; board if absent")] = None,
+    network: Annotated[str | None, typer.Option(help="that the device is on; wifi if absent")] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="PROFILE", help="imitate the cores and the memory of this device"),
+    ] = None,
+    ssh: Annotated[
+        str | None, typer.Option(metavar="USER@BOARD", help="copy the bundle there and time it there")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="of --ssh")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a profile that exists, and fetched timings")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Time the training steps of a bundle, here or on a board, and make a device profile of them."""
+    from edgesim.profiling.profile import Request, make_profile
+    from edgesim.profiling.ssh import Machine
+    from edgesim.reports.profile import render, to_json
+
+    if port is not None and ssh is None:
+        raise InputError("--port goes with --ssh")
+    request = Request(
+        source=source,
+        name=name,
+        out=out,
+        timings=timings,
+        title=title,
+        kind=kind,
+        network=network,
+        emulated=as_,
+        machine=None if ssh is None else Machine(ssh, port),
+        budget_s=budget,
+        threads=threads,
+        cores=cores,
+        precision=precision,
+        only=tuple(only),
+        overwrite=overwrite,
+    )
+    done = make_profile(request)
+    if done.profile is not None:
+        made = (done.profile, request.path, done.fitted_s)
+        _print(to_json(*made), as_json, lambda: render(*made))
+    for failure in done.failures:
+        print(failure, file=sys.stderr)
+    if done.code:
+        raise typer.Exit(done.code)
+
+
+@app.command()
 def validate(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")

@@ -261,18 +261,11 @@ def federation(parts: Parts) -> Federation:
     )
     place = _placer(options.device, _DTYPES[options.precision])
     training = scenario.training
-    objective = Objective(
-        rule=scenario.submodel.rule,
-        loss=_loss(scenario),
-        proximal=training.proximal,
-        clip_norm=training.clip_norm,
-        precision=options.precision,
-    )
     pool = place(data.train_x[parts.pool], data.train_y[parts.pool])
     network = parts.network
     trainer = Trainer(
         network=network,
-        objective=objective,
+        objective=objective(scenario),
         optimizer=parts.ledger.optimizer,
         samples=pool,
         execution=execution,
@@ -294,8 +287,20 @@ def federation(parts: Parts) -> Federation:
         shards=parts.shards,
         streams=streams,
         learning_rate=lambda version: training.learning_rate * training.schedule.factor(version),
-        weights=_initial(parts),
+        weights=initial_weights(parts),
         rungs=_rungs(parts),
+    )
+
+
+def objective(scenario: Scenario) -> Objective:
+    """What a visit's training minimises."""
+    training = scenario.training
+    return Objective(
+        rule=scenario.submodel.rule,
+        loss=_loss(scenario),
+        proximal=training.proximal,
+        clip_norm=training.clip_norm,
+        precision=scenario.execution.precision,
     )
 
 
@@ -337,7 +342,7 @@ def _loss(scenario: Scenario) -> Loss:
     return "output" if scenario.model.gives_loss else scenario.training.loss
 
 
-def _initial(parts: Parts) -> dict[str, Tensor]:
+def initial_weights(parts: Parts) -> dict[str, Tensor]:
     """Parameters and buffers of version 0: as the model drew them, or where the data set has it begin."""
     options, network = parts.scenario.execution, parts.network
     drawn = {

@@ -55,11 +55,12 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What one class of operators costs in one training step of a full batch."""
+    """What one class of operators costs in one training step of a full batch, and how many there are."""
 
     kind: str
     flops: int
     bytes: int
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class Workload:
         submodel: label for people, such as `fedpmt depth 2`.
         density: trained parameters over all parameters.
         kept: held parameters over all parameters.
+        runs: where each batch runs a part of what is held: how often on average, and the workload if every
+            batch did.
         bytes_down: of all downloaded parts.
     """
 
@@ -102,6 +105,7 @@ class Workload:
     submodel: str
     density: float
     kept: float = 1.0
+    runs: tuple[tuple[float, Workload], ...] = ()
     bytes_down: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -26,6 +26,7 @@ from edgesim.learner import Workload
 from edgesim.models._structure import ModelStructure, read_structure
 from edgesim.rng import Streams
 from edgesim.scenario import Experiment, Scenario
+from edgesim.seconds import timed_notes, world_of
 from edgesim.sections import CostOptions
 from edgesim.server.roster import Roster
 from edgesim.submodels._submodel import expected
@@ -104,13 +105,13 @@ def prepare(experiment: Experiment, *, download: bool = False) -> Parts:
 
 def _prepare(experiment: Experiment, download: bool) -> Parts:
     scenario = experiment.scenario
-    learning, timing = Streams(scenario.seeds.learning), Streams(scenario.seeds.timing)
+    learning = Streams(scenario.seeds.learning)
     data = scenario.dataset.load(_data_root(experiment), download)
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
     structure = read_structure(network, data.input_shape, _tokens(data))
     _check_predictions(structure, data)
-    world = World.draw(scenario.fleet, scenario.server, scenario.faults, experiment.catalogue, timing)
+    world = world_of(scenario, experiment.catalogue)
     cost = world.cost
     clients = None if data.clients is None else data.clients[pool]
     speed = _speed(scenario, structure, cost, len(pool))
@@ -126,6 +127,7 @@ def _prepare(experiment: Experiment, download: bool) -> Parts:
         *misfit_notes,
         *_untrained(ledger),
         *_discounts(scenario.cost),
+        *timed_notes(scenario, cost.fleet),
     )
     return Parts(scenario, data, pool, held_back, shards, network, structure, world, ledger, notes)
 

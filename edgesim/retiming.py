@@ -15,15 +15,14 @@ from typing import Any
 
 from edgesim import registry, yaml_source
 from edgesim.devices.availability import Always
-from edgesim.devices.world import World
 from edgesim.document import Document, assigned
 from edgesim.errors import InputError, Problem
 from edgesim.experiment import Outcome, fold
 from edgesim.learner import Aggregation, Order, Workload
 from edgesim.parts import Parts, prepare
 from edgesim.results.run import SCENARIO, TABLES, RunResult, read
-from edgesim.rng import Streams
 from edgesim.scenario import Experiment, Scenario, resolve
+from edgesim.seconds import world_of
 from edgesim.sections import ExecutionOptions
 from edgesim.server.events import Outcome as VisitOutcome
 from edgesim.training.ledger import Ledger
@@ -100,8 +99,7 @@ def rescheduled(recording: Recording, overrides: Sequence[str]) -> tuple[Experim
     if keys:
         remedy = f"re-timing changes {_TIMING_KEYS}; for anything else run the scenario again"
         raise InputError(*(Problem(f"changes what is learnt; {remedy}", key) for key in keys))
-    timing = Streams(after.seeds.timing)
-    world = World.draw(after.fleet, after.server, after.faults, experiment.catalogue, timing)
+    world = world_of(after, experiment.catalogue)
     return experiment, replace(recording.parts, scenario=_untimed(after), world=world)
 
 

@@ -252,7 +252,10 @@ class CostOptions(Section):
     """What is charged for a visit (algorithms 1.3 and 1.5).
 
     Attributes:
-        name: `analytic` works seconds out from operations and the profile's rate.
+        name: `analytic` works seconds out from operations and the profile's rate; `measured` takes those of
+            training steps that were timed on such a device, and where this very step was not, what the others
+            say of it.
+        otherwise: what `measured` does with devices whose profile has no timed steps; `analytic` if absent.
         sparse_speedup: how much of the operations that an element mask leaves out is saved, 0 to 1. Dense
             kernels save nothing.
         charge_mask_bytes: whether the description of a sub-model is part of its download.
@@ -260,10 +263,26 @@ class CostOptions(Section):
             a device was given, as FedGMR's simulator does.
     """
 
-    name: Literal["analytic"] = "analytic"
+    name: Literal["analytic", "measured"] = "analytic"
+    otherwise: Literal["analytic", "error"] | None = None
     sparse_speedup: Annotated[float, Field(ge=0, le=1)] = 0.0
     charge_mask_bytes: bool = True
     accounting: Literal["exact", "density"] = "exact"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.otherwise is not None and self.name != "measured":
+            raise ValueError(
+                "otherwise goes with name: measured; analytic seconds are known for every device"
+            )
+        if self.sparse_speedup and self.name == "measured":
+            raise ValueError("sparse_speedup is a discount of analytic seconds; timed steps are dense")
+        return self
 
 
 class ExecutionOptions(Section):

@@ -14,10 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.network import NetworkProfile
-from edgesim.devices.profile import Catalogue
+from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.errors import InputError, Problem
 from edgesim.learner import Order
 from edgesim.parts import Parts
@@ -141,9 +140,10 @@ def _ranked(medians_s: Mapping[str, Floats], draws: int, fixed: tuple[str, ...])
 
 def _seconds(recording: Recording, draws: int, to_target: bool) -> Floats:
     """Seconds with the profiles' values, then those of each draw, [1 + draws]."""
-    groups, catalogue = recording.experiment.scenario.fleet, recording.experiment.catalogue
+    scenario, catalogue = recording.experiment.scenario, recording.experiment.catalogue
+    groups, timed = scenario.fleet, scenario.cost.name == "measured"
     timeline = Timeline.of(recording, to_target)
-    drawn = [scales(groups, catalogue, draw) for draw in range(draws)]
+    drawn = [scales(groups, catalogue, draw, timed=timed) for draw in range(draws)]
     return np.array([timeline.seconds(each) for each in (unscaled(len(groups)), *drawn)])
 
 
@@ -170,20 +170,28 @@ def unscaled(groups: int) -> Scales:
     return Scales(*(np.ones(groups) for _ in range(5)))
 
 
-def scales(groups: Sequence[FleetGroup], catalogue: Catalogue, draw: int) -> Scales:
+def scales(groups: Sequence[FleetGroup], catalogue: Catalogue, draw: int, *, timed: bool = False) -> Scales:
     """Log-uniform factors within low..high of each figure, named by profile or network and the draw.
 
     A figure that a scenario gives itself has no range. `compute: {scale: ...}` is relative to the profile, so
     that its range is the profile's. A population's range is that of its median, so one factor holds for all.
+    Seconds that were timed have the range in which their fit meets nine in ten of them.
     """
-    columns = [(*_compute(group, catalogue, draw), *_network(group, catalogue, draw)) for group in groups]
+    columns = [
+        (*_compute(group, catalogue, draw, timed), *_network(group, catalogue, draw)) for group in groups
+    ]
     return Scales(*np.array(columns, dtype=np.float64).T)
 
 
-def _compute(group: FleetGroup, catalogue: Catalogue, draw: int) -> tuple[float, float]:
+def _compute(group: FleetGroup, catalogue: Catalogue, draw: int, timed: bool) -> tuple[float, float]:
     if _has_own_compute(group):
         return 1.0, 1.0
-    own, name = group.look_up(catalogue).compute, group.device_type
+    owner, name = group.look_up(catalogue), group.device_type
+    if timed and isinstance(owner, DeviceProfile) and owner.measured is not None:
+        miss = 1 + owner.measured.fit.uncertainty
+        slower = _factor(1 / miss, 1.0, miss, f"timed steps of {name}", draw)
+        return 1 / slower, slower
+    own = owner.compute
     rate, overhead = own.rate, own.step_overhead
     return (
         _factor(rate.low, rate.median, rate.high, f"rate of {name}", draw),
@@ -309,7 +317,7 @@ def _terms(parts: Parts, devices: Whole, visits: Whole, versions: Whole) -> _Ter
     workloads = parts.ledger.fresh().assign([Order(n, *key, 0.0) for n, key in enumerate(columns)])
     fleet = parts.fleet
     nothing = np.zeros(len(fleet))
-    bare = CostModel(replace(fleet, step_overhead_s=nothing, latency_s=nothing), parts.cost.streams)
+    bare = replace(parts.cost, fleet=replace(fleet, step_overhead_s=nothing, latency_s=nothing))
     whole_s, bare_s = (cost.nominal(workloads, devices, visits) for cost in (parts.cost, bare))
     trains = whole_s.fits  # without the memory there is only a download
     return (

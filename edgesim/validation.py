@@ -13,11 +13,10 @@ from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import weakest
 from edgesim.devices.population import AnyFigure, Population
 from edgesim.devices.profile import Catalogue, DeviceProfile
-from edgesim.devices.world import World
 from edgesim.document import open_document, shipped_names
 from edgesim.errors import InputError, Problem, did_you_mean
-from edgesim.rng import Streams
 from edgesim.scenario import Experiment, resolve_all, schema
+from edgesim.seconds import world_of
 
 ROOMS = {
     "models": "model",
@@ -65,10 +64,9 @@ def _draw_one_of_each(experiments: Sequence[Experiment]) -> None:
     problems: dict[Problem, None] = {}
     for experiment in experiments:
         scenario = experiment.scenario
-        groups = [group.model_copy(update={"count": 1}) for group in scenario.fleet]
-        streams = Streams(scenario.seeds.timing)
+        fleet = [group.model_copy(update={"count": 1}) for group in scenario.fleet]
         try:
-            World.draw(groups, scenario.server, scenario.faults, experiment.catalogue, streams)
+            world_of(scenario.model_copy(update={"fleet": fleet}), experiment.catalogue)
         except InputError as error:
             problems |= dict.fromkeys(experiment.placed(error).problems)
     if problems:

@@ -32,7 +32,7 @@ WORKLOAD = Workload(
     shape="fixed",
     forward_flops=1_000_000,
     backward_flops=2_000_000,
-    operators=(Operator("matmul", 300_000, 1_000),),
+    operators=(Operator("matmul", 300_000, 1_000, 1),),
     parts_down=(Part("model", 1_000_000),),
     bytes_up=500_000,
     memory_bytes=1_000_000,
@@ -145,7 +145,7 @@ class TabledCost:
     ) -> Phases:
         return demands.phases()
 
-    def basis(self, device: int) -> str:  # noqa: ARG002
+    def basis(self, workload: Workload, device: int) -> str:  # noqa: ARG002
         return "tabled"
 
 

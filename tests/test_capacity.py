@@ -85,6 +85,8 @@ def cost(
         loads=(None,) * entries,
         throttlings=(None,) * entries,
         bases=("measured",) * entries,
+        work_scale=column(1.0),
+        measured=(None,) * entries,
     )
     return CostModel(fleet, Streams(1))
 

@@ -26,7 +26,8 @@ LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"tr
 BOTH = [
     {"document", "sections", "progress", "interrupts", "composition"},
     {"scenario"},
-    {"capacity", "validation"},
+    {"capacity", "seconds"},
+    {"validation"},
     {"parts"},
     {"experiment"},
     {"planning", "retiming"},

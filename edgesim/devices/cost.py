@@ -1,9 +1,12 @@
-"""Seconds and joules of a visit: the analytic cost model.
+"""Seconds and joules of a visit.
 
     download_s = latency_s + 8 bytes_down / (downlink_bps x jitter)
     nominal_s  = (steps x step_overhead_s + train_flops / rate_flops) x jitter x slowdown
     compute_s  = nominal_s, stretched by the device's load and heat (`speed`)
     upload_s   = latency_s + 8 bytes_up / (uplink_bps x jitter)
+
+Where steps were timed on such a device and the scenario asks for it (`cost: measured`), their seconds take
+the place of the analytic ones: nominal_s = steps x seconds of a step x jitter x slowdown (see `measured`).
 
 A rate that varies in time is integrated (`rates`). Jitter factors are lognormal with median 1. Every factor
 is drawn by device and visit, so it does not depend on what else is charged, or when.
@@ -12,7 +15,7 @@ is drawn by device and visit, so it does not depend on what else is charged, or 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -22,6 +25,7 @@ from numpy.typing import NDArray
 from edgesim.devices.energy import stage_j
 from edgesim.devices.fleet import Fleet
 from edgesim.devices.jitter import NO_JITTER, Jitter
+from edgesim.devices.measured import StepTime
 from edgesim.devices.network import Direction
 from edgesim.devices.rates import Rates
 from edgesim.devices.speed import Speed
@@ -35,6 +39,7 @@ Figure: TypeAlias = Any
 """A column [n], or a number of a single visit: NumPy's arithmetic is the same, to the last bit."""
 
 _BLOCK = 65_536  # devices
+_OVERHEAD = 1  # place of the step overhead among the figures
 
 
 class Phases(NamedTuple):
@@ -133,10 +138,20 @@ class Demands(NamedTuple):
 
 @dataclass(frozen=True)
 class CostModel:
-    """(Workload, device, visit) to seconds and joules per phase."""
+    """(Workload, device, visit) to seconds and joules per phase.
+
+    Attributes:
+        fleet: the devices.
+        streams: of the seed of timing.
+        timed: whether what was timed on a device takes the place of analytic seconds.
+    """
 
     fleet: Fleet
     streams: Streams
+    timed: bool = False
+    _steps: dict[tuple[str, int], StepTime] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @cached_property
     def speed(self) -> Speed:
@@ -187,9 +202,42 @@ class CostModel:
             visits: the how-manieth visit of its device each one is.
         """
         down, compute, up = self._jitter.of_all(devices, visits)
-        work, factor = _Work.of(workloads), compute * self._slowdown(devices, visits)
-        figures = [column[devices] for column in self._columns]
+        factor = compute * self._slowdown(devices, visits)
+        work, figures = self._charged(workloads, devices)
         return _demands(work, figures, devices, visits, down, factor, up)
+
+    def _charged(self, workloads: Sequence[Workload], devices: Devices) -> tuple[_Work, list[Figure]]:
+        """Columns of n workloads, or of one for all, and of the figures of n devices.
+
+        Seconds that were timed are a step overhead beside no operations.
+        """
+        work, figures = _Work.of(workloads), [column[devices] for column in self._columns]
+        groups = self.fleet.group[devices]
+        places = np.flatnonzero(self._timed_groups[groups])
+        if not places.size:
+            return work, figures
+        each = list(workloads) * (len(devices) if len(workloads) == 1 else 1)
+        found = [self._step(each[place], groups.item(place)).seconds for place in places.tolist()]
+        overhead_s = np.array(figures[_OVERHEAD])
+        overhead_s[places] = np.array(found) * self.fleet.work_scale[devices[places]]
+        figures[_OVERHEAD] = overhead_s
+        flops = np.broadcast_to(work.train_flops, len(devices)).copy()
+        flops[places] = 0.0
+        return work._replace(train_flops=flops), figures
+
+    @cached_property
+    def _timed_groups(self) -> NDArray[np.bool_]:
+        """Per group, whether its seconds are those that were timed."""
+        return np.array([self.timed and measured is not None for measured in self.fleet.measured])
+
+    def _step(self, workload: Workload, group: int) -> StepTime:
+        """A step of a workload on the devices of a group that were timed."""
+        key = (workload.shape, group)
+        if key not in self._steps:
+            measured = self.fleet.measured[group]
+            assert measured is not None
+            self._steps[key] = measured.step(workload)
+        return self._steps[key]
 
     def demand(self, workload: Workload, device: int, visit: int) -> Demands:
         """What a single visit asks, as numbers: the same to the last bit, without the price of arrays."""
@@ -201,7 +249,12 @@ class CostModel:
         figures = shared.copy()
         for place, column in own:
             figures[place] = column.item(device)
-        return _demands(workload, figures, device, visit, down, factor, up)
+        work: Figure = workload
+        group = self.fleet.group.item(device)
+        if self._timed_groups.item(group):
+            figures[_OVERHEAD] = self._step(workload, group).seconds * self.fleet.work_scale.item(device)
+            work = _Work.one(workload)._replace(train_flops=0.0)
+        return _demands(work, figures, device, visit, down, factor, up)
 
     def phases(self, demands: Demands, start_s: Floats, heat: Floats) -> Phases:
         """What visits take that nothing disturbs.
@@ -237,8 +290,8 @@ class CostModel:
     def expected(self, workload: Workload, devices: Devices) -> Phases:
         """What one workload costs each of n devices without jitter, slowdown, load and heat."""
         first, none = np.zeros(len(devices), dtype=np.int64), NO_JITTER
-        figures = [column[devices] for column in self._columns]
-        return _demands(_Work.of([workload]), figures, devices, first, none, none, none).phases()
+        work, figures = self._charged([workload], devices)
+        return _demands(work, figures, devices, first, none, none, none).phases()
 
     def expected_visits(self, workload: Workload, devices: Devices) -> tuple[Floats, NDArray[np.bool_]]:
         """Expected seconds of a visit and whether its workload fits, [n] each; block by block.
@@ -253,9 +306,16 @@ class CostModel:
             fits[rows] = phases.fits
         return seconds, fits
 
-    def basis(self, device: int) -> str:
-        """Basis of a device's compute seconds: measured, datasheet, estimated or override."""
-        return self.fleet.bases[self.fleet.group.item(device)]
+    def basis(self, workload: Workload, device: int) -> str:
+        """How the seconds of a visit's training are known.
+
+        `timed` where this very step was timed on such a device, `fitted` where others were, and otherwise the
+        basis of the device's rate: measured, datasheet, estimated or override.
+        """
+        group = self.fleet.group.item(device)
+        if self._timed_groups.item(group):
+            return self._step(workload, group).basis
+        return self.fleet.bases[group]
 
     def _slowdown_of(self, device: int, visit: int) -> float:
         straggler = self.fleet.stragglers[self.fleet.group.item(device)]
@@ -283,17 +343,21 @@ class CostModel:
 class _Work(NamedTuple):
     """What of workloads is charged, as columns [n]; the names are those of a single one."""
 
-    steps: Floats
-    train_flops: Floats
-    bytes_down: Floats
-    bytes_up: Floats
-    memory_bytes: Floats
+    steps: Figure
+    train_flops: Figure
+    bytes_down: Figure
+    bytes_up: Figure
+    memory_bytes: Figure
 
     @classmethod
     def of(cls, works: Sequence[Workload]) -> Self:
         """Of several, a column each."""
-        rows = [(w.steps, w.train_flops, w.bytes_down, w.bytes_up, w.memory_bytes) for w in works]
-        return cls(*np.array(rows, dtype=np.float64).reshape(-1, 5).T)
+        return cls(*np.array([cls.one(work) for work in works], dtype=np.float64).reshape(-1, 5).T)
+
+    @classmethod
+    def one(cls, work: Workload) -> Self:
+        """Of one, as numbers."""
+        return cls(work.steps, work.train_flops, work.bytes_down, work.bytes_up, work.memory_bytes)
 
 
 def _demands(

@@ -15,6 +15,7 @@ from edgesim.devices._strict import Strict
 from edgesim.devices.availability import Always, Availability
 from edgesim.devices.battery_source import BatteryUse
 from edgesim.devices.distribution import Distribution
+from edgesim.devices.measured import Measured
 from edgesim.devices.network import Cell, Direction, Network
 from edgesim.devices.population import PURPOSES, AnyFigure, DrawnFigure, Population, Quantity, Sizes
 from edgesim.devices.profile import Catalogue, DeviceProfile
@@ -179,6 +180,9 @@ class Fleet:
         stragglers: per group, how its visits are slowed down.
         loads: per group, other work on its devices.
         throttlings: per group, how its devices slow down by heat.
+        work_scale: what measured seconds are multiplied by: how much slower a device is than the one timed.
+        measured: per group, what was timed on such a device; null where nothing was or another compute model
+            is given.
         bases: per group, the basis of its compute seconds: measured, datasheet, estimated or override.
         traces: what the rates follow that vary in time, by direction and group.
     """
@@ -204,6 +208,8 @@ class Fleet:
     loads: tuple[Load | None, ...]
     throttlings: tuple[Throttling | None, ...]
     bases: tuple[str, ...]
+    work_scale: Floats
+    measured: tuple[Measured | None, ...]
     traces: Mapping[tuple[Direction, int], RateTrace] = field(default_factory=dict)
 
     @classmethod
@@ -244,6 +250,8 @@ class Fleet:
             loads=tuple(group.load for group in groups),
             throttlings=tuple(entry.throttling for entry in entries),
             bases=tuple(entry.basis() for entry in entries),
+            work_scale=column(lambda entry: entry.work_scale()),
+            measured=tuple(entry.measured() for entry in entries),
             traces=_traces([entry.network for entry in entries]),
         )
 
@@ -321,6 +329,15 @@ class _Entry:
         if self.group.compute is not None:
             return self.group.compute.jitter
         return jitter.value if jitter else 0.0
+
+    def work_scale(self) -> float | Floats:
+        return self._slowness() / self._scale
+
+    def measured(self) -> Measured | None:
+        override = self.group.compute
+        if isinstance(self.owner, Population) or (override is not None and override.scale is None):
+            return None
+        return self.owner.measured
 
     def basis(self) -> str:
         return self.owner.compute.basis if self.group.compute is None else OVERRIDE

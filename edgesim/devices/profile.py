@@ -11,6 +11,7 @@ from edgesim import shipped, yaml_source
 from edgesim.devices._names import NetworkName
 from edgesim.devices._strict import Strict
 from edgesim.devices.battery_source import BatteryProfile
+from edgesim.devices.measured import Measured
 from edgesim.devices.network import NetworkProfile
 from edgesim.devices.origin import Basis, Figure, Text, weakest
 from edgesim.devices.population import Population
@@ -20,6 +21,7 @@ from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.yaml_source import (
     AtLeastOne,
     Bytes,
+    Count,
     FlopsPerSecond,
     NonNegative,
     PositiveSeconds,
@@ -85,6 +87,9 @@ class Thermal(Strict):
     cooling_time: Figure[PositiveSeconds]
 
 
+Kind = Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
+
+
 class DeviceProfile(Strict):
     """One kind of device.
 
@@ -92,6 +97,9 @@ class DeviceProfile(Strict):
         title: its name for people.
         kind: what sort of device it is.
         compute: how fast it trains.
+        measured: training steps that were timed on it; absent where none were.
+        cores: of the processor that trains, with its large ones as the low end; absent where it is no CPU
+            that could be emulated on another.
         memory: installed memory, with what an operating system leaves of it as the low end.
         power: what it draws.
         thermal: how it slows down by heat; its rate is that of a cool device.
@@ -100,8 +108,10 @@ class DeviceProfile(Strict):
     """
 
     title: Text
-    kind: Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
+    kind: Kind
     compute: Compute
+    measured: Measured | None = None
+    cores: Figure[Count] | None = None
     memory: Figure[Bytes]
     power: Power = Power()
     thermal: Thermal | None = None

@@ -49,6 +49,8 @@ class World:
         faults: Sequence[AnyFault],
         catalogue: Catalogue,
         streams: Streams,
+        *,
+        timed: bool = False,
     ) -> Self:
         """The world of a scenario.
 
@@ -58,6 +60,7 @@ class World:
             faults: what breaks.
             catalogue: where profiles and networks are found.
             streams: of the seed of timing.
+            timed: whether what was timed on a device takes the place of analytic seconds.
 
         Raises:
             InputError: a profile, a network or a file of theirs is missing or wrong.
@@ -65,7 +68,7 @@ class World:
         drawn = Faults.draw(faults, groups, catalogue, streams)
         fleet = Fleet.draw(groups, catalogue, streams)
         return cls(
-            CostModel(fleet, streams),
+            CostModel(fleet, streams, timed),
             Presence.draw(groups, streams, drawn.absences),
             Topology.of(groups, server),
             Failures.draw(groups, streams),

@@ -62,8 +62,8 @@ class Cost(Protocol):
         """What visits take that nothing disturbs, begun at these times by devices as hot as this."""
         ...
 
-    def basis(self, device: int) -> str:
-        """How the numbers of this device are known."""
+    def basis(self, workload: Workload, device: int) -> str:
+        """How the seconds of this workload on this device are known."""
         ...
 
 
@@ -185,15 +185,22 @@ class Simulation:
         by_stages = self._by_stages(devices)
         direct = np.flatnonzero(~by_stages)
         if direct.size == len(orders):
-            self._start_direct(orders, demands, failure_s, corrupted)
+            self._start_direct(orders, workloads, demands, failure_s, corrupted)
         elif direct.size:
             some = [orders[row] for row in direct.tolist()]
+            works = [workloads[row] for row in direct.tolist()]
             chosen = demands.rows(direct)
-            self._start_direct(some, chosen, failure_s[direct], corrupted[direct])
+            self._start_direct(some, works, chosen, failure_s[direct], corrupted[direct])
         rows = np.flatnonzero(by_stages).tolist()
         fates = zip(failure_s.tolist(), corrupted.tolist(), strict=True)
         begun = [
-            staged(orders[row], demands.row(row), self._cost.basis(orders[row].device), *fate, self._stages)
+            staged(
+                orders[row],
+                demands.row(row),
+                self._cost.basis(workloads[row], orders[row].device),
+                *fate,
+                self._stages,
+            )
             for row, fate in enumerate(fates)
             if by_stages[row]
         ]
@@ -201,7 +208,7 @@ class Simulation:
 
     def _start_one(self, order: Order, workload: Workload) -> None:
         """A visit by itself, in numbers instead of arrays of one."""
-        device, basis = order.device, self._cost.basis(order.device)
+        device, basis = order.device, self._cost.basis(workload, order.device)
         demand = self._cost.demand(workload, device, order.visit)
         if self._sharing and (self._routes.multicast_link is not None or self._crosses(device)):
             self._begin_staged([staged(order, demand, basis, math.inf, False, self._stages)], [workload])
@@ -243,6 +250,7 @@ class Simulation:
     def _start_direct(
         self,
         orders: Sequence[Order],
+        workloads: Sequence[Workload],
         demands: Demands,
         failure_s: NDArray[np.float64],
         corrupted: NDArray[np.bool_],
@@ -255,8 +263,9 @@ class Simulation:
             cut_s = np.minimum(cut_s, self._charge.empty_s(devices, now_s, phases))
         took = zip(*(column.tolist() for column in phases), strict=True)
         basis = self._cost.basis
-        for order, of_it, cut, spoilt in zip(orders, took, cut_s.tolist(), corrupted.tolist(), strict=True):
-            self._begin(DirectVisit(order, of_it, basis(order.device), spoilt), cut)
+        each = zip(orders, workloads, took, cut_s.tolist(), corrupted.tolist(), strict=True)
+        for order, workload, of_it, cut, spoilt in each:
+            self._begin(DirectVisit(order, of_it, basis(workload, order.device), spoilt), cut)
 
     def _no_time(self, order: Order, end_s: float) -> None:
         raise RunFailed(

@@ -134,13 +134,12 @@ def operators(
         batch: samples of the step.
         speed: per layer, the share of its operations that is carried out.
     """
-    flops: dict[str, int] = {}
-    moved: dict[str, int] = {}
+    found: dict[str, Operator] = {}
 
     def count(kind: str, macs: float, elements: int, times: int) -> None:
         if times:
-            flops[kind] = flops.get(kind, 0) + round(times * 2 * batch * macs)
-            moved[kind] = moved.get(kind, 0) + times * FLOAT_BYTES * elements
+            one = Operator(kind, round(times * 2 * batch * macs), times * FLOAT_BYTES * elements, times)
+            found[kind] = _sum(kind, [(1, one), *([(1, found[kind])] if kind in found else [])])
 
     for index, layer in enumerate(structure.layers):
         elements = batch * (layer.input_elements + layer.output_elements) + layer.parameters
@@ -150,7 +149,16 @@ def operators(
         count(f"{layer.kind}_input", macs, elements, not trained.isdisjoint(layer.upstream))
     for product in structure.products:
         count("product", product.macs, batch * product.elements, 1 + product.backward_sides(trained))
-    return tuple(Operator(kind, flops[kind], moved[kind]) for kind in flops)
+    return tuple(found.values())
+
+
+def _sum(kind: str, parts: Sequence[tuple[float, Operator]]) -> Operator:
+    """So many times each of these operators of one class, together."""
+    flops, moved, calls = (
+        round(sum(times * getattr(part, name) for times, part in parts))
+        for name in ("flops", "bytes", "calls")
+    )
+    return Operator(kind, flops, moved, calls)
 
 
 def sample_flops(structure: ModelStructure, trained: Layers, speed: Sequence[float]) -> tuple[int, int]:
@@ -222,18 +230,17 @@ def mixed(held: Workload, runs: Sequence[tuple[float, Workload]]) -> Workload:
         held: as if each batch ran all of it; bytes, memory and steps are its own.
         runs: how often a batch runs each part on average, and the workload if it did nothing else.
     """
-    flops: dict[str, float] = {}
-    moved: dict[str, float] = {}
+    by_kind: dict[str, list[tuple[float, Operator]]] = {}
     for times, part in runs:
         for operator in part.operators:
-            flops[operator.kind] = flops.get(operator.kind, 0.0) + times * operator.flops
-            moved[operator.kind] = moved.get(operator.kind, 0.0) + times * operator.bytes
+            by_kind.setdefault(operator.kind, []).append((times, operator))
     return replace(
         held,
         shape=_digest(f"{[(times, part.shape) for times, part in runs]}"),
         forward_flops=round(sum(times * part.forward_flops for times, part in runs)),
         backward_flops=round(sum(times * part.backward_flops for times, part in runs)),
-        operators=tuple(Operator(kind, round(flops[kind]), round(moved[kind])) for kind in flops),
+        operators=tuple(_sum(kind, parts) for kind, parts in by_kind.items()),
+        runs=tuple(runs),
     )
 
 

@@ -21,6 +21,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from edgesim.errors import RunFailed
 from edgesim.models._attention import attention_as_products
 from edgesim.models._recurrent import recurrence_as_products
+from edgesim.submodels._rule import Rule
 from edgesim.training import _graph
 from edgesim.training._prefix import split_prefix
 from edgesim.training.objective import Objective
@@ -119,15 +120,9 @@ def make_plan(
         RunFailed: the network draws random numbers by an operator that cannot be turned into an input,
             branches on values, or runs with a tensor that the example lacks.
     """
-    _check_complete(network, example)
-    rest = _frozen_norms_at_rest(network, example.frozen)
-    with rest, attention_as_products(), recurrence_as_products():
-        traced, layout = _trace(network, objective, example, clients)
+    pool_first = example.x.dim() == 4 and example.x.stride(1) == 1  # it is slower where channels come first
+    traced, layout, noise = _simplified(network, objective, example, clients, pool_first=pool_first)
     graph = traced.graph
-    _graph.simplify(graph)
-    if example.x.dim() == 4 and example.x.stride(1) == 1:  # pooling what is not rectified is slower otherwise
-        _graph.pool_before_relu(graph)
-    noise = _noise_as_inputs(graph)
     prefix, features = split_prefix(traced, layout.frozen, layout.x, axes=1 if clients is None else 2)
     _write_update(graph, layout, objective, optimizer, example, clients)
     return StepPlan(
@@ -142,6 +137,47 @@ def make_plan(
     )
 
 
+@dataclass(frozen=True)
+class WholeStep:
+    """One client's training step, neither split nor compiled: what is translated for the devices.
+
+    Attributes:
+        traced: its graph is (params, states, frozen, buffers, aux, x, y, weight, noise, scalars), flattened
+            in this order -> (loss, *buffers), and updates params and states in place; its attributes are the
+            tensors that the network's code makes itself.
+        noise: the random inputs.
+    """
+
+    traced: fx.GraphModule
+    noise: tuple[Noise, ...]
+
+
+@torch.inference_mode(mode=False)
+def whole_step(network: nn.Module, objective: Objective, optimizer: Optimizer, example: Example) -> WholeStep:
+    """Trace and simplify one training step, its forward pass from the input on.
+
+    Raises:
+        RunFailed: as of `make_plan`.
+    """
+    traced, layout, noise = _simplified(network, objective, example, None, pool_first=True)
+    _write_update(traced.graph, layout, objective, optimizer, example, None)
+    return WholeStep(traced, noise)
+
+
+def _simplified(
+    network: nn.Module, objective: Objective, example: Example, clients: int | None, *, pool_first: bool
+) -> tuple[fx.GraphModule, _Layout, tuple[Noise, ...]]:
+    """The traced step up to its gradients, with its random operators as inputs."""
+    _check_complete(network, example)
+    rest = frozen_norms_at_rest(network, example.frozen)
+    with rest, attention_as_products(), recurrence_as_products():
+        traced, layout = _trace(network, objective, example, clients)
+    _graph.simplify(traced.graph)
+    if pool_first:
+        _graph.pool_before_relu(traced.graph)
+    return traced, layout, _noise_as_inputs(traced.graph)
+
+
 def _check_complete(network: nn.Module, example: Example) -> None:
     given = {*example.params, *example.frozen, *example.buffers}
     tensors = (*network.named_parameters(), *network.named_buffers())
@@ -153,7 +189,7 @@ def _check_complete(network: nn.Module, example: Example) -> None:
 
 
 @contextmanager
-def _frozen_norms_at_rest(network: nn.Module, frozen: Tensors) -> Iterator[None]:
+def frozen_norms_at_rest(network: nn.Module, frozen: Tensors) -> Iterator[None]:
     """Modules with buffers whose parameters are all frozen run in evaluation mode (algorithms 3.2)."""
     was = {module: module.training for module in network.modules()}
     network.train()
@@ -296,6 +332,8 @@ def _write_projection(
     write: GraphWriter, layout: _Layout, objective: Objective, example: Example, clients: int | None
 ) -> None:
     """Append the rule's projection; for the plain rule that is nothing."""
+    if type(objective.rule).project is Rule.project:
+        return
     names, aux_names = list(example.params), list(example.aux)
 
     def project(*flat: Tensor) -> list[Tensor]:

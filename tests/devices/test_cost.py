@@ -105,7 +105,8 @@ def test_slowdown_comes_with_its_probability_and_is_not_clipped(catalogue: Catal
 
 def test_basis_is_the_weaker_one_or_override() -> None:
     model = _model(SHIPPED, {}, {"compute": {"scale": 0.5}})
-    assert [model.basis(0), model.basis(1)] == ["estimated", "override"]
+    bases = [model.basis(_workload(), device) for device in (0, 1)]
+    assert bases == ["estimated", "override"]
 
 
 batches = st.lists(

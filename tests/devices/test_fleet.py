@@ -12,7 +12,7 @@ from edgesim.devices.profile import Catalogue
 from edgesim.errors import InputError
 from edgesim.rng import Streams
 
-COLUMNS = 16
+COLUMNS = 17
 
 
 def _group(catalogue: Catalogue, **written: Any) -> FleetGroup:

@@ -29,7 +29,8 @@ FILES = sorted(shipped.folder("device_profiles").rglob("*.yaml"))
 def _figures(profile: DeviceProfile) -> list[Figure[Any]]:
     compute, power = profile.compute, profile.power
     figures: tuple[Figure[Any] | None, ...] = (
-        *(compute.rate, compute.step_overhead, compute.jitter, profile.memory, power.idle, power.active),
+        *(compute.rate, compute.step_overhead, compute.jitter, profile.cores, profile.memory),
+        *(power.idle, power.active),
         *(dict(profile.thermal).values() if profile.thermal else ()),
         profile.battery and profile.battery.capacity,
     )

@@ -95,6 +95,8 @@ def _fleet(**columns: tuple[float, float]) -> Fleet:
         loads=(None,),
         throttlings=(None,),
         bases=("measured",),
+        work_scale=np.ones(2),
+        measured=(None,),
         **{name: np.array(values) for name, values in columns.items()},
     )
 

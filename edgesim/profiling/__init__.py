@@ -1,0 +1,1 @@
+"""Sub-models as ONNX, timed on the device in question, and device profiles made of those seconds."""
