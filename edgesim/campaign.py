@@ -15,7 +15,7 @@ from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Progress, check_timing_only, execute
 from edgesim.interrupts import deferred
-from edgesim.parts import Parts, prepare
+from edgesim.parts import Parts, Shelf, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.playing import playing
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
@@ -205,9 +205,10 @@ def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
 def plan_scenario(name: str, variant: str | None, seed: int | None, options: Options) -> list[VariantPlan]:
     """What each variant would cost on each class of devices, and here."""
     document = open_document(name)
-    plans = []
+    plans, shelf = [], Shelf()
     for chosen in _chosen(document, [variant] if variant else [], options):
-        parts = prepare(resolve(document, chosen, options.overrides, seed), download=options.download)
+        experiment = resolve(document, chosen, options.overrides, seed)
+        parts = prepare(experiment, download=options.download, shelf=shelf)
         plans.append(plan(parts, chosen or "main"))
     return plans
 

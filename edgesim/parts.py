@@ -14,7 +14,7 @@ from torch import nn
 
 from edgesim import composition, registry
 from edgesim.capacity import capacities, expected_visits_s, misfits
-from edgesim.datasets._dataset import Data
+from edgesim.datasets._dataset import Data, Dataset
 from edgesim.datasets._partition import deal
 from edgesim.datasets._rule import Pool
 from edgesim.devices.cost import CostModel
@@ -91,22 +91,42 @@ class Parts:
         return self.cost.fleet
 
 
-def prepare(experiment: Experiment, *, download: bool = False) -> Parts:
+@dataclass
+class Shelf:
+    """The data set that was read last, for the next variant that has the same."""
+
+    _key: tuple[Dataset, Path | None] | None = None
+    _data: Data | None = None
+
+    def load(self, dataset: Dataset, root: Path | None, download: bool) -> Data:
+        """As `Dataset.load`."""
+        if self._data is None or self._key != (dataset, root):
+            self._data = dataset.load(root, download)
+            self._key = dataset, root
+        return self._data
+
+
+def prepare(experiment: Experiment, *, download: bool = False, shelf: Shelf | None = None) -> Parts:
     """Build everything that a scenario names; nothing is trained and nothing written.
+
+    Args:
+        experiment: the scenario.
+        download: whether missing data may be fetched.
+        shelf: where the variant before left its data, and this one leaves its own.
 
     Raises:
         InputError: data that are not there, a depth that the model does not have, ...: with its place.
     """
     try:
-        return _prepare(experiment, download)
+        return _prepare(experiment, download, shelf or Shelf())
     except InputError as error:
         raise experiment.placed(error) from error
 
 
-def _prepare(experiment: Experiment, download: bool) -> Parts:
+def _prepare(experiment: Experiment, download: bool, shelf: Shelf) -> Parts:
     scenario = experiment.scenario
     learning = Streams(scenario.seeds.learning)
-    data = scenario.dataset.load(_data_root(experiment), download)
+    data = shelf.load(scenario.dataset, _data_root(experiment), download)
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
     network = _build_network(scenario, data, learning)
     structure = read_structure(network, data.input_shape, _tokens(data))

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from torch import nn
 
 from edgesim import registry
 from edgesim.errors import RunFailed
 from edgesim.experiment import initial_weights, objective
-from edgesim.parts import Parts, prepare
+from edgesim.parts import Parts, Shelf, prepare
 from edgesim.profiling import bundle
 from edgesim.profiling._blame import culprit
 from edgesim.profiling._table import NoTranslationError
@@ -26,7 +27,7 @@ from edgesim.profiling._writer import IR_VERSION, OPSET, counted
 from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, check_step
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step
-from edgesim.profiling.subjects import subject_of
+from edgesim.profiling.subjects import Subject, subject_of
 from edgesim.progress import Report
 from edgesim.scenario import Experiment
 from edgesim.submodels._rule import Rule
@@ -143,14 +144,14 @@ def export(
         RunFailed: not one graph could be made.
     """
     bundle.check(out, overwrite=overwrite)
-    cases = _Cases()
+    cases, shelf = _Cases(), Shelf()
     for experiment in experiments:
-        cases.add(experiment.variant, prepare(experiment, download=download))
+        cases.add(experiment.variant, prepare(experiment, download=download, shelf=shelf))
     graphs: dict[str, bytes] = {}
-    checks: dict[bytes, Check] = {}
+    known = _Known()
     shapes, failed = [], []
     for number, case in enumerate(cases.shapes.values()):
-        made, failures = _export_case(case, checks)
+        made, failures = _export_case(case, known)
         graphs |= {_file(case, kind): model for kind, (model, _) in made.items()}
         failed += failures
         if made:
@@ -178,15 +179,30 @@ def _header(scenario: str) -> dict[str, Any]:
     }
 
 
-def _export_case(
-    case: _Case, checks: dict[bytes, Check]
-) -> tuple[dict[str, tuple[bytes, dict[str, Any]]], list[dict[str, Any]]]:
-    """The graphs of a shape by kind, with their entries in the manifest, and what failed.
+@dataclass
+class _Known:
+    """What is made only once, as all depths of a network have the same forward pass.
 
-    Args:
-        case: the shape.
-        checks: those of the graphs so far, by content: all depths of a network have the same forward pass.
+    Attributes:
+        forwards: inference graphs, by network and batch.
+        checks: of graphs, by content.
     """
+
+    forwards: dict[tuple[nn.Module, int], Exported] = field(default_factory=dict)
+    checks: dict[bytes, Check] = field(default_factory=dict)
+
+    def inference(self, subject: Subject) -> Exported:
+        """The inference graph of a subject."""
+        key = subject.network, len(subject.example.x)
+        if key not in self.forwards:
+            self.forwards[key] = inference(subject)
+        return self.forwards[key]
+
+
+def _export_case(
+    case: _Case, known: _Known
+) -> tuple[dict[str, tuple[bytes, dict[str, Any]]], list[dict[str, Any]]]:
+    """The graphs of a shape by kind, with their entries in the manifest, and what failed."""
     scenario = case.parts.scenario
     minimised = replace(objective(scenario), rule=case.rule)
     lr = scenario.training.learning_rate
@@ -194,22 +210,22 @@ def _export_case(
     made, failures = {}, []
     for kind, build, check in (
         ("step", training_step, check_step),
-        ("inference", inference, check_inference),
+        ("inference", known.inference, check_inference),
     ):
         try:
             exported = build(subject)
             content = exported.model.SerializeToString()
-            if content not in checks:
+            if content not in known.checks:
                 onnx.checker.check_model(exported.model, full_check=True)
-                checks[content] = check(exported, subject)
-            _refuse_wrong(checks[content])
+                known.checks[content] = check(exported, subject)
+            _refuse_wrong(known.checks[content])
         except NoTranslationError as error:
             module = culprit(subject.network, subject.example.x, error.operator)
             failures.append(_failure(case, kind, _advice(error, module), module, error.operator))
         except RunFailed as error:
             failures.append(_failure(case, kind, str(error)))
         else:
-            made[kind] = content, _described(exported, checks[content], _file(case, kind))
+            made[kind] = content, _described(exported, known.checks[content], _file(case, kind))
     return made, failures
 
 
