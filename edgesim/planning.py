@@ -36,6 +36,7 @@ class ClassPlan:
         download_s: expected by the median over the devices: without jitter, slowdown, load and throttling.
         compute_s: likewise.
         upload_s: likewise.
+        cost_basis: how the seconds of computing are known.
         bottleneck: the longest phase, or `memory` where the sub-model does not fit on most.
     """
 
@@ -51,6 +52,7 @@ class ClassPlan:
     download_s: float
     compute_s: float
     upload_s: float
+    cost_basis: str
     bottleneck: str
 
 
@@ -124,6 +126,7 @@ def _class_plan(parts: Parts, group: int, capacity: float) -> ClassPlan:
         download_s=seconds["download"],
         compute_s=seconds["compute"],
         upload_s=seconds["upload"],
+        cost_basis=parts.cost.basis(work, int(devices[0])),
         bottleneck=longest if phases.fits.mean() >= 0.5 else "memory",
     )
 

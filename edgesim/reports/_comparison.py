@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgesim.errors import InputError
 from edgesim.reports._statistics import Spread, speedup, spread
 from edgesim.results.run import RunResult
+from edgesim.results.summary import cost_bases
 
 if TYPE_CHECKING:  # it comes with PyTorch, which reading results does not need
     from edgesim.sensitivity import Sensitivity
@@ -42,6 +44,7 @@ class Variant:
         bytes_up: uploaded by all devices.
         bytes_down: downloaded by all devices.
         energy_j: joules of all devices.
+        cost_basis: of how many visits of all runs the seconds are known in which way.
         participation: by profile the sums over all runs of `COUNTS`, and the median of mean visit seconds.
         warnings: of its runs, with their seeds.
     """
@@ -58,6 +61,7 @@ class Variant:
     bytes_up: float
     bytes_down: float
     energy_j: float | None
+    cost_basis: Mapping[str, int]
     participation: Mapping[str, Mapping[str, float | None]]
     warnings: tuple[str, ...]
 
@@ -166,6 +170,7 @@ def _variant(name: str, group: Mapping[Seed, RunResult], baseline_s: Mapping[See
         bytes_up=statistics.median(summary["bytes_up"] for summary in summaries),
         bytes_down=statistics.median(summary["bytes_down"] for summary in summaries),
         energy_j=statistics.median(energies_j) if energies_j else None,
+        cost_basis=sum((Counter(cost_bases(run.tables["dispatches"])) for run in group.values()), Counter()),
         participation=_participation(summaries),
         warnings=tuple(_warnings(group)),
     )

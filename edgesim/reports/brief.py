@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgesim.reports import _format
+from edgesim.reports import _format, _seconds
 from edgesim.results.run import RunResult
+from edgesim.results.summary import cost_bases
 
 REASONS = {
     "rounds": "all rounds done",
@@ -43,6 +44,7 @@ def _lines(result: RunResult, path: Path) -> Iterator[str]:
     down, up = _format.size(summary["bytes_down"]), _format.size(summary["bytes_up"])
     energy = _format.energy(summary["energy_j"]) if summary["energy_j"] is not None else "unknown"
     yield f"{down} down, {up} up, energy {energy}"
+    yield _seconds.sentence(cost_bases(result.tables["dispatches"]))
     yield from (f"warning: {warning}" for warning in summary["warnings"])
     yield f"written to {path}"
 

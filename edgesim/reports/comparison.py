@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from edgesim.errors import RunFailed
-from edgesim.reports import _format
+from edgesim.reports import _format, _seconds
 from edgesim.reports._comparison import Comparison, Variant, compare, show_seed, variant_names
 from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
 from edgesim.reports._text import to_text
@@ -60,6 +61,7 @@ def _variant_json(variant: Variant) -> dict[str, Any]:
         "bytes_up": variant.bytes_up,
         "bytes_down": variant.bytes_down,
         "energy_j": variant.energy_j,
+        "cost_basis": dict(variant.cost_basis),
         "participation": {profile: dict(part) for profile, part in variant.participation.items()},
         "warnings": list(variant.warnings),
     }
@@ -112,6 +114,7 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
         yield _sensitivity(comparison.sensitivity)
     yield "Updates aggregated of visits, by device class:"
     yield _participation_table(comparison)
+    yield _seconds.sentence(sum((Counter(variant.cost_basis) for variant in comparison.variants), Counter()))
     for variant in comparison.variants:
         for warning in variant.warnings:
             yield f"{variant.name}, {warning}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from edgesim.planning import ClassPlan, HostEstimate, VariantPlan
-from edgesim.reports import _format
+from edgesim.reports import _format, _seconds
 from edgesim.reports._text import to_text
 
 
@@ -29,9 +30,18 @@ def _parts(plans: Sequence[VariantPlan]) -> Iterator[RenderableType]:
     for plan in plans:
         yield f"{plan.variant}: one visit, expected, without jitter, slowdown, absence and sharing of links"
         yield _table(plan.classes)
+        yield _seconds.sentence(_bases(plan.classes), "devices")
         yield from plan.notes
         yield _host(plan.host)
         yield ""
+
+
+def _bases(classes: Sequence[ClassPlan]) -> Counter[str]:
+    """Of how many devices the seconds are known in which way."""
+    found: Counter[str] = Counter()
+    for row in classes:
+        found[row.cost_basis] += row.devices
+    return found
 
 
 def _table(classes: Sequence[ClassPlan]) -> Table:

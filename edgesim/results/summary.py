@@ -79,11 +79,18 @@ def summarise(tables: Mapping[str, pd.DataFrame], context: Context) -> dict[str,
         "wasted_compute_s": float(wasted.sum()),
         "dispatched": len(dispatches),
         "outcomes": _outcomes(dispatches),
+        "cost_basis": cost_bases(dispatches),
         "participation": participation,
         **_growth(tables),
         "warnings": [*context.notes, *_warnings(tables, context, participation)],
         "wall_s": dict(context.wall_s),
     }
+
+
+def cost_bases(dispatches: pd.DataFrame) -> dict[str, int]:
+    """Of how many visits the seconds of computing are known in which way, by `cost_basis`."""
+    counted = dispatches["cost_basis"].value_counts()
+    return {str(basis): int(count) for basis, count in counted.items()}
 
 
 def seconds_to_target(evaluations: pd.DataFrame, metric: str, value: float) -> float | None:

@@ -51,6 +51,7 @@ def test_the_golden_run_in_brief() -> None:
             "rejected": 0,
             "unfinished": 1,
         },
+        "cost_basis": {"measured": 3, "estimated": 2},
         "participation": {
             "fast": {
                 "devices": 2,
