@@ -299,7 +299,7 @@ def profile(
     )
     done = make_profile(request)
     if done.profile is not None:
-        made = (done.profile, request.path, done.fitted_s)
+        made = (done.profile, request.path, done.predicted)
         _print(to_json(*made), as_json, lambda: render(*made))
     for failure in done.failures:
         print(failure, file=sys.stderr)

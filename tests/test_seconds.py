@@ -163,3 +163,11 @@ def test_a_comparison_under_measured_seconds_says_how_often_its_ranking_stays(sc
     found = compare_runs([path], Options(Path("unused"), sensitivity=5)).sensitivity
     assert found is not None
     assert (found.draws, found.stays) == (5, 1.0)
+
+
+@pytest.mark.parametrize("variant", ["fedavg", "fedpmt", "heterofl"])
+def test_every_step_of_the_shipped_scenario_was_timed_on_its_machine(variant: str, tmp_path: Path) -> None:
+    """Where this fails, shapes have changed: time them again, by the README's commands."""
+    options = Options(tmp_path, ("stop.rounds=4",), timing_only=True, quiet=True)
+    _, result = run_one("onnx-measured", variant, None, options)
+    assert set(result.tables["dispatches"]["cost_basis"]) == {"timed"}

@@ -103,6 +103,18 @@ class StepTime(NamedTuple):
     basis: StepBasis
 
 
+class Predicted(NamedTuple):
+    """What is said of a step that was timed, without looking at its time.
+
+    Attributes:
+        fitted_s: by the fit over classes of operators, seconds.
+        analytic_s: by overhead and floating-point operations, as `cost: analytic` has it.
+    """
+
+    fitted_s: float
+    analytic_s: float
+
+
 class Measured(Strict):
     """The timings of a device.
 

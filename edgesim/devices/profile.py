@@ -87,7 +87,7 @@ class Thermal(Strict):
     cooling_time: Figure[PositiveSeconds]
 
 
-Kind = Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC"]
+Kind = Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC", "virtual machine"]
 
 
 class DeviceProfile(Strict):
@@ -123,7 +123,8 @@ class Catalogue:
     """Device profiles, populations and networks by name, from the first folder that has the name.
 
     The folders, in order: `device_profiles/` beside the scenario, the scenario's own folder, each folder of
-    `EDGESIM_PROFILES`, and the profiles that come with edgesim. Networks lie in their folders `networks/`,
+    `EDGESIM_PROFILES`, `device_profiles/` of the current folder, where `edgesim profile` writes, and the
+    profiles that come with edgesim. Networks lie in their folders `networks/`,
     populations in `populations/`.
     Files in the scenario's own folder are found by name but not listed, as scenarios lie there too.
 
@@ -136,7 +137,7 @@ class Catalogue:
     """
 
     def __init__(self, scenario: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
-        listed = [*_search_path(environment), shipped.folder(FOLDER)]
+        listed = [*_search_path(environment), Path(FOLDER), shipped.folder(FOLDER)]
         beside: dict[str, Path] = {}
         if scenario is not None:
             listed.insert(0, scenario.parent / FOLDER)

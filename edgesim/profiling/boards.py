@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgesim import yaml_source
-from edgesim.devices.measured import Fit
+from edgesim.devices.measured import Predicted
 from edgesim.devices.origin import Basis
 from edgesim.devices.profile import DeviceProfile, Kind
 from edgesim.errors import InputError, Problem
@@ -88,15 +88,23 @@ def _of(like: DeviceProfile) -> Data:
     )
 
 
-def fitted_s(timings: Timings, fit: Fit) -> dict[str, float]:
-    """Seconds of each timed step as a fit to them has it, by shape."""
-    lines = _steps_of(timings)
-    found = {line["shape"]: fit.seconds(_step(line).operators) for line in lines}
-    mixed = {
-        mixture["shape"]: sum(times * found[part["shape"]] for times, part in parts)
-        for mixture, parts in _parts(timings.hosts[-1], lines)
-    }
-    return found | mixed
+def predictions(timings: Timings, profile: DeviceProfile) -> dict[str, Predicted]:
+    """Seconds of each timed step as its device's profile predicts them, by shape."""
+    assert profile.measured is not None
+    lines, fit = _steps_of(timings), profile.measured.fit
+    rate_flops, overhead_s = profile.compute.rate.value, profile.compute.step_overhead.value
+    found = {}
+    for line in lines:
+        operators = _step(line).operators
+        analytic_s = overhead_s + sum(operator.flops for operator in operators) / rate_flops
+        found[line["shape"]] = Predicted(fit.seconds(operators), analytic_s)
+    for mixture, parts in _parts(timings.hosts[-1], lines):
+        runs = [(times, found[part["shape"]]) for times, part in parts]
+        found[mixture["shape"]] = Predicted(
+            sum(times * each.fitted_s for times, each in runs),
+            sum(times * each.analytic_s for times, each in runs),
+        )
+    return found
 
 
 def write(profile: DeviceProfile, path: Path) -> None:
@@ -168,9 +176,9 @@ def _row(of: Line, median: float, low: float, high: float) -> Data:
         "shape": of["shape"],
         "label": ", ".join(of["labels"]),
         "batch": of["batch"],
-        "seconds": f"{median!r} s",
-        "low": f"{low!r} s",
-        "high": f"{high!r} s",
+        "seconds": f"{median:.6g} s",
+        "low": f"{low:.6g} s",
+        "high": f"{high:.6g} s",
     }
 
 
@@ -243,5 +251,6 @@ def _certain(value: str | int, told: str) -> Data:
 
 
 def _figure(value: float, low: float, high: float, unit: str, basis: Basis, source: str) -> Data:
-    shown = {"value": value, "low": low, "high": high}
-    return {**{key: f"{number!r} {unit}" for key, number in shown.items()}, "basis": basis, "source": source}
+    numbers = {"value": value, "low": low, "high": high}
+    shown = {key: f"{number:.6g} {unit}" for key, number in numbers.items()}
+    return {**shown, "basis": basis, "source": source}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+from edgesim.devices.measured import Predicted
 from edgesim.devices.profile import Catalogue, DeviceProfile, Kind
 from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.profiling import boards, bundle
@@ -110,13 +111,13 @@ class Profiled:
     Attributes:
         code: the runner's exit code; 1 where steps could not be timed, and otherwise 0 where none ran.
         profile: null where nothing was timed.
-        fitted_s: by shape, what the fit says of each timed step.
+        predicted: by shape, what the profile says of each timed step.
         failures: why steps could not be timed.
     """
 
     code: int
     profile: DeviceProfile | None = None
-    fitted_s: Mapping[str, float] = field(default_factory=dict)
+    predicted: Mapping[str, Predicted] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
 
 
@@ -141,11 +142,9 @@ def make_profile(request: Request) -> Profiled:
         like=like,
     )
     boards.write(profile, request.path)
-    assert profile.measured is not None
     failures = tuple(_failures(timings))
-    return Profiled(
-        code or int(bool(failures)), profile, boards.fitted_s(timings, profile.measured.fit), failures
-    )
+    predicted = boards.predictions(timings, profile)
+    return Profiled(code or int(bool(failures)), profile, predicted, failures)
 
 
 def _check(request: Request) -> None:

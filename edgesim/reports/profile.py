@@ -10,19 +10,19 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from edgesim.devices.measured import Fit, Measured, Misses, TimedStep
+from edgesim.devices.measured import Fit, Measured, Misses, Predicted, TimedStep
 from edgesim.devices.profile import DeviceProfile
 from edgesim.reports import _format
 from edgesim.reports._text import to_text
 
 
-def to_json(profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float]) -> dict[str, Any]:
+def to_json(profile: DeviceProfile, path: Path, predicted: Mapping[str, Predicted]) -> dict[str, Any]:
     """The profile's figures of computing, and each timed step beside what the fit says of it; base units.
 
     Args:
         profile: with what was measured.
         path: of its file.
-        fitted_s: by shape, seconds of a step as the fit has them.
+        predicted: by shape, what the profile says of each timed step.
     """
     measured = _measured(profile)
     rows = [
@@ -32,8 +32,8 @@ def to_json(profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float]) -
             "batch": step.batch,
             "seconds_per_step": {"median": step.seconds, "low": step.low, "high": step.high},
             "memory_bytes": step.memory,
-            "fitted_s": fitted_s[step.shape],
-            "error": _error(step, fitted_s),
+            **predicted[step.shape]._asdict(),
+            "error": _error(step, predicted),
         }
         for step in measured.table
     ]
@@ -50,19 +50,22 @@ def to_json(profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float]) -
 
 
 def render(
-    profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float], width: int | None = None
+    profile: DeviceProfile, path: Path, predicted: Mapping[str, Predicted], width: int | None = None
 ) -> str:
     """The same as plain text, with how to use the profile."""
-    return to_text(_parts(profile, path, fitted_s), width)
+    return to_text(_parts(profile, path, predicted), width)
 
 
-def _parts(profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float]) -> Iterator[RenderableType]:
+def _parts(
+    profile: DeviceProfile, path: Path, predicted: Mapping[str, Predicted]
+) -> Iterator[RenderableType]:
     measured = _measured(profile)
     yield f"{path}: {profile.title}"
     yield measured.source
     if measured.emulated:
         yield "EMULATED: these are seconds of this machine made as small, no measurement of that device"
-    yield _table(measured, fitted_s)
+    yield _table(measured, predicted)
+    yield "share: of the longest step with the same batch; analytic: by this device's rate and overhead alone"
     yield from _errors(measured.fit)
     compute = profile.compute
     yield (
@@ -72,20 +75,24 @@ def _parts(profile: DeviceProfile, path: Path, fitted_s: Mapping[str, float]) ->
     yield f"In a scenario: cost: measured, and in its fleet {{profile: {path.stem}, count: 10}}"
 
 
-def _table(measured: Measured, fitted_s: Mapping[str, float]) -> Table:
+def _table(measured: Measured, predicted: Mapping[str, Predicted]) -> Table:
+    """Each step as it was timed, and beside it what the profile says of it."""
     table = Table(box=box.MARKDOWN)
     table.add_column("sub-model")
-    for heading in ("batch", "ms per step", "95 % interval", "memory", "fit, ms", "error"):
+    for heading in ("batch", "ms per step", "share", "analytic share", "memory", "fit misses by"):
         table.add_column(heading, justify="right")
+    longest = {step.batch: step for step in sorted(measured.table, key=lambda step: step.seconds)}
     for step in measured.table:
+        whole = longest[step.batch]
+        analytic = predicted[step.shape].analytic_s / predicted[whole.shape].analytic_s
         table.add_row(
             step.label,
             str(step.batch),
-            _ms(step.seconds),
-            f"{_ms(step.low)} to {_ms(step.high)}",
+            f"{_ms(step.seconds)} ({_ms(step.low)} to {_ms(step.high)})",
+            _format.fraction(step.seconds / whole.seconds),
+            _format.fraction(analytic),
             _format.size(step.memory),
-            _ms(fitted_s[step.shape]),
-            _format.fraction(_error(step, fitted_s)),
+            f"{100 * _error(step, predicted):+.1f} %",
         )
     return table
 
@@ -108,8 +115,8 @@ def _ms(value_s: float) -> str:
     return f"{value_s * 1e3:.3g}"
 
 
-def _error(step: TimedStep, fitted_s: Mapping[str, float]) -> float:
-    return fitted_s[step.shape] / step.seconds - 1
+def _error(step: TimedStep, predicted: Mapping[str, Predicted]) -> float:
+    return predicted[step.shape].fitted_s / step.seconds - 1
 
 
 def _measured(profile: DeviceProfile) -> Measured:

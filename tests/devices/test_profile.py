@@ -124,6 +124,16 @@ def test_profiles_beside_the_scenario_come_before_the_search_path_and_the_shippe
     assert catalogue.names() == ("a", "b", *SHIPPED.names())
 
 
+def test_profiles_are_found_where_edgesim_profile_writes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_text: str
+) -> None:
+    (tmp_path / "device_profiles").mkdir()
+    (tmp_path / "device_profiles" / "mine.yaml").write_text(plain_text.replace("cable", "wifi"))
+    monkeypatch.chdir(tmp_path)
+    assert "mine" in Catalogue(environment={}).names()
+    assert Catalogue(tmp_path / "elsewhere" / "scenario.yaml", {}).load("mine").title == "Plain board"
+
+
 def test_a_search_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='EDGESIM_PROFILES: "nowhere" is no folder'):
         Catalogue(environment={"EDGESIM_PROFILES": "nowhere"})

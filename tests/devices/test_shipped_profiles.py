@@ -59,9 +59,11 @@ def test_every_figure_says_how_it_is_known(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED.names())
-def test_what_was_measured_names_a_public_repository(name: str) -> None:
-    for figure in _figures(SHIPPED.load(name)):
-        assert figure.basis != "measured" or re.search(r"\b[\w-]+/[\w.-]+\b", figure.source)
+def test_what_was_measured_names_a_public_repository_or_the_steps_that_were_timed(name: str) -> None:
+    profile = SHIPPED.load(name)
+    for figure in _figures(profile):
+        known = r"training steps of the scenario" if profile.measured else r"\b[\w-]+/[\w.-]+\b"
+        assert figure.basis != "measured" or re.search(known, figure.source)
 
 
 @pytest.mark.parametrize("name", SHIPPED.names())
@@ -79,7 +81,9 @@ def test_a_device_is_plausible(name: str) -> None:
     assert 1e-5 <= profile.compute.step_overhead.value <= 0.5
     assert 2**18 <= profile.memory.value <= 2**37
     assert (profile.memory.value < 2**21) == (profile.kind == "microcontroller")
-    assert profile.memory.low < profile.memory.value
+    assert (
+        profile.memory.low < profile.memory.value or profile.measured
+    )  # there the system tells what is left
     assert active is None or 0.1 <= active.value <= 100
     if idle and active:
         assert 0.01 <= idle.value < active.value

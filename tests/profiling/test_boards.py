@@ -9,7 +9,7 @@ import pytest
 from edgesim import yaml_source
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.errors import InputError
-from edgesim.profiling.boards import fitted_s, profile_of, write
+from edgesim.profiling.boards import predictions, profile_of, write
 from edgesim.profiling.runner.timings import Timings
 from tests.profiling.boards_of import BOTH, HALF, WHOLE, timing, timings
 
@@ -62,8 +62,9 @@ def test_a_mixture_is_the_mean_of_its_levels(tmp_path: Path) -> None:
     (row,) = profile.measured.table[2:]  # of the other one nothing was timed
     assert (row.label, row.memory) == ("fjord, mean over its levels", None)
     assert row.seconds == pytest.approx(0.25 * 1e-3 + 0.75 * 2.5e-3)
-    fitted = fitted_s(found, profile.measured.fit)
-    assert fitted[BOTH] == pytest.approx(0.25 * fitted[HALF] + 0.75 * fitted[WHOLE])
+    said = predictions(found, profile)
+    for half, whole, both in zip(said[HALF], said[WHOLE], said[BOTH], strict=True):
+        assert both == pytest.approx(0.25 * half + 0.75 * whole)
 
 
 def test_inference_and_failures_are_no_training_steps(tmp_path: Path) -> None:

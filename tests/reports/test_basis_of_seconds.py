@@ -8,8 +8,8 @@ from edgesim.reports._seconds import sentence
 def test_what_is_surest_comes_first_with_its_visits() -> None:
     counts = {"estimated": 8, "fitted": 2, "timed": 12}
     assert sentence(counts) == (
-        "Seconds of computing are from timed steps (12 visits), a fit to timed steps (2 visits) and an estimated"
-        " rate (8 visits)."
+        "Seconds of computing are from timed steps (12 visits), a fit to timed steps (2 visits)"
+        " and an estimated rate (8 visits)."
     )
 
 
