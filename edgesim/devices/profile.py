@@ -87,7 +87,9 @@ class Thermal(Strict):
     cooling_time: Figure[PositiveSeconds]
 
 
-Kind = Literal["board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC", "virtual machine"]
+Kind = Literal[
+    "board", "phone", "accelerator board", "microcontroller", "laptop", "mini PC", "virtual machine"
+]
 
 
 class DeviceProfile(Strict):
