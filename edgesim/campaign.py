@@ -18,9 +18,9 @@ from edgesim.interrupts import deferred
 from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.progress.display import Shown, Start, display, share_of
-from edgesim.progress.logs import loggers, recording
+from edgesim.progress.logs import Record, loggers, recording
 from edgesim.progress.moment import results
-from edgesim.progress.watch import INTERVAL_S, Tell, Watch
+from edgesim.progress.watch import INTERVAL_S, Watch
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
@@ -103,7 +103,7 @@ def run_one(name: str, variant: str | None, seed: int | None, options: Options) 
 def _run_shown(task: _Task, start: Start) -> tuple[Path, RunResult]:
     experiment = task.resolve()
     shown = start(_label(experiment))
-    path, result = _run(experiment, task.options, shown.follow)
+    path, result = _run(experiment, task.options, Watch(shown.follow, by_rounds=shown.by_rounds))
     shown.finish(_one_line(result))
     return path, result
 
@@ -263,16 +263,16 @@ def _label(experiment: Experiment) -> str:
     return f"{experiment.variant} seed {experiment.scenario.seeds.timing}"
 
 
-def _run(experiment: Experiment, options: Options, tell: Tell) -> tuple[Path, RunResult]:
+def _run(experiment: Experiment, options: Options, watch: Watch) -> tuple[Path, RunResult]:
     """Prepare, run and write. What is wrong with the input shows before anything is written."""
     path = _directory(experiment, options)
     RunDirectory.check(path, overwrite=options.overwrite)
     with deferred() as check_interrupt:
-        return path, _run_prepared(experiment, options, tell, path, check_interrupt)
+        return path, _run_prepared(experiment, options, watch, path, check_interrupt)
 
 
 def _run_prepared(
-    experiment: Experiment, options: Options, tell: Tell, path: Path, check_interrupt: Callable[[], None]
+    experiment: Experiment, options: Options, watch: Watch, path: Path, check_interrupt: Callable[[], None]
 ) -> RunResult:
     chosen = loggers(options.log, experiment.path.parent)
     parts = prepare(experiment, download=options.download)
@@ -287,7 +287,7 @@ def _run_prepared(
     )
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         with recording(chosen, path / LOG) as record:
-            outcome = _execute(parts, options, Watch(tell, record), check_interrupt)
+            outcome = _execute(parts, options, watch, record, check_interrupt)
         result = _result(parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
@@ -300,11 +300,14 @@ def _check_timing_only(experiment: Experiment) -> None:
         raise experiment.placed(error) from error
 
 
-def _execute(parts: Parts, options: Options, watch: Watch, check_interrupt: Callable[[], None]) -> Outcome:
+def _execute(
+    parts: Parts, options: Options, watch: Watch, record: Record, check_interrupt: Callable[[], None]
+) -> Outcome:
     """As fast as can be, or played at a speed; between two events Ctrl-C is let through."""
 
     def progress(simulation: Simulation) -> None:
         check_interrupt()
+        record(simulation.server)
         watch.after_event(simulation)
 
     def meanwhile() -> None:
@@ -356,8 +359,9 @@ def _start_worker(reports: Any) -> None:
     _reports = reports
 
 
-def _work(number: int, task: _Task) -> tuple[Path, str]:
-    path, result = _run(task.resolve(), task.options, lambda moment: _reports.put((number, moment)))
+def _work(number: int, task: _Task, by_rounds: bool) -> tuple[Path, str]:
+    watch = Watch(lambda moment: _reports.put((number, moment)), by_rounds=by_rounds)
+    path, result = _run(task.resolve(), task.options, watch)
     return path, _one_line(result)
 
 
@@ -368,7 +372,8 @@ def _run_in_processes(tasks: Sequence[_Task], workers: int, start: Start) -> lis
     shown = [start(_label(task.resolve())) for task in tasks]
     with ProcessPoolExecutor(workers, context, _start_worker, (reports,)) as pool:
         futures: dict[Future[tuple[Path, str]], int] = {
-            pool.submit(_work, number, task): number for number, task in enumerate(tasks)
+            pool.submit(_work, number, task, shown[number].by_rounds): number
+            for number, task in enumerate(tasks)
         }
         pending = set(futures)
         try:

@@ -20,7 +20,13 @@ _REFRESHES = 4  # per second of the wall clock
 
 
 class Shown(Protocol):
-    """One run, as it is shown."""
+    """One run, as it is shown.
+
+    Attributes:
+        by_rounds: whether it is to be told of rounds at their ends, not of any moment.
+    """
+
+    by_rounds: bool
 
     def follow(self, moment: Moment) -> None:
         """The run has come to this."""
@@ -77,6 +83,8 @@ def _print(line: str) -> None:
 
 class _Nothing:
     """Shows nothing."""
+
+    by_rounds = True
 
     def __init__(self, label: str) -> None:
         pass

@@ -26,6 +26,8 @@ class Lines:
         now: host seconds.
     """
 
+    by_rounds = True
+
     def __init__(
         self,
         label: str,

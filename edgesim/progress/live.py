@@ -30,6 +30,8 @@ class LiveRun:
         now: host seconds.
     """
 
+    by_rounds = False
+
     def __init__(
         self, label: str, speed: float | None = None, now: Callable[[], float] = time.monotonic
     ) -> None:

@@ -60,6 +60,8 @@ class LiveRuns:
 
 
 class _Run:
+    by_rounds = False
+
     def __init__(self, label: str) -> None:
         self._label = label
         self.moment: Moment | None = None

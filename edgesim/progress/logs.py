@@ -46,14 +46,14 @@ Record = Callable[[Server], None]
 
 
 @contextmanager
-def recording(chosen: Sequence[Logger], folder: Path) -> Iterator[Record | None]:
+def recording(chosen: Sequence[Logger], folder: Path) -> Iterator[Record]:
     """Logs of a run that is about to begin, in this folder; nothing where none is chosen.
 
     Raises:
         OSError: they cannot be written.
     """
     if not chosen:
-        yield None
+        yield lambda server: None  # noqa: ARG005
         return
     folder.mkdir()
     with ExitStack() as stack:
