@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from edgesim.learner import falls
+from edgesim.progress.moment import Moment
 from edgesim.reports import _format
 
 LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
@@ -22,6 +23,12 @@ def clock(time_s: float) -> str:
 def value(metric: str, number: float) -> str:
     """A metric: accuracies in per cent."""
     return _format.fraction(number) if metric.endswith("accuracy") else f"{number:.4g}"
+
+
+def headline(moment: Moment) -> list[str]:
+    """The metric that tells most, with its name; nothing where nothing is measured."""
+    name = moment.headline
+    return [] if name is None else [f"{name} {value(name, moment.metrics[name])}"]
 
 
 def wall(share: float | None, elapsed_s: float, *, at_most: bool) -> str:

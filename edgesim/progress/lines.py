@@ -62,10 +62,7 @@ class Lines:
         first = self._rounds + 1
         name = f"rounds {first}-{moment.rounds}" if first < moment.rounds else f"round {first}"
         told = [name, f"t={figures.clock(moment.time_s)}", results(self._since(moment))]
-        if moment.headline is not None:
-            shown = figures.value(moment.headline, moment.metrics[moment.headline])
-            told.append(f"{moment.headline} {shown}")
-        return "  ".join(told)
+        return "  ".join((*told, *figures.headline(moment)))
 
     def _since(self, moment: Moment) -> dict[str, int]:
         """Visits by outcome since the line before."""

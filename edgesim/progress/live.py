@@ -15,6 +15,7 @@ from edgesim.progress.figures import ASCII_LEVELS, LEVELS
 from edgesim.progress.moment import Moment, results
 
 _WIDEST = 100  # columns
+_NAMES = 16  # columns of the names on the left
 _INDENT = "  "
 _COLOURS = {"downloading": "cyan", "computing": "green", "uploading": "blue", "absent": "red"}
 
@@ -58,9 +59,9 @@ class LiveRun:
         """Draw it."""
         width = min(options.max_width, _WIDEST)
         grid = Table.grid(padding=(0, 2), expand=False)
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis", width=width - 17)
-        for row in self._rows(width - 17, options.ascii_only):
+        grid.add_column(style="dim", no_wrap=True, width=_NAMES - 2)
+        grid.add_column(width=width - _NAMES)
+        for row in self._rows(width - _NAMES, options.ascii_only):
             grid.add_row(*row)
         yield Text(self._label, style="bold", no_wrap=True, overflow="ellipsis")
         yield grid
@@ -70,33 +71,38 @@ class LiveRun:
         if moment is None:
             yield "preparing", ""
             return
-        speed = "" if self._speed is None else f", {self._speed:g} s per second"
-        yield "virtual time", figures.clock(moment.time_s) + speed
-        yield "rounds", self._rounds(moment, width)
+        yield "virtual time", self._clock(moment)
+        yield "rounds", _of(str(moment.rounds), moment.stop.rounds)
+        if moment.share is not None:
+            yield "done", _bar(moment.share, min(40, width - 8))
         if moment.headline is not None:
             yield moment.headline, self._metric(moment, moment.headline, width, ascii_only)
         yield "visits", results(moment.outcomes)
         yield from _devices(moment, width, "#" if ascii_only else "█")
         yield "wall time", figures.wall(moment.share, passed_s, at_most=moment.stop.target is not None)
 
-    @staticmethod
-    def _rounds(moment: Moment, width: int) -> Table:
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(no_wrap=True)
-        limit = f" of {moment.stop.rounds}" if moment.stop.rounds is not None else ""
-        shown: list[str | ProgressBar] = [f"{moment.rounds}{limit}"]
-        if moment.share is not None:
-            shown += [f"{moment.share:.0%}", ProgressBar(1.0, moment.share, width=min(40, width - 20))]
-        grid.add_row(*shown)
-        return grid
+    def _clock(self, moment: Moment) -> str:
+        limit_s = moment.stop.time_s
+        shown = _of(figures.clock(moment.time_s), None if limit_s is None else figures.clock(limit_s))
+        return shown if self._speed is None else f"{shown}, at {self._speed:g} s per second"
 
     def _metric(self, moment: Moment, name: str, width: int, ascii_only: bool) -> str:
         target = moment.stop.target
-        wanted = f" of {figures.value(name, target.value)}" if target and target.metric == name else ""
-        text = f"{figures.value(name, moment.metrics[name])}{wanted}"
+        wanted = figures.value(name, target.value) if target and target.metric == name else None
+        text = _of(figures.value(name, moment.metrics[name]), wanted)
         levels = ASCII_LEVELS if ascii_only else LEVELS
         room = min(40, width - len(text) - 2)
         return f"{text}  {figures.sparkline(name, self._points, room, levels)}"
+
+
+def _of(come_to: str, limit: object) -> str:
+    return come_to if limit is None else f"{come_to} of {limit}"
+
+
+def _bar(share: float, width: int) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(f"{100 * share:.0f} %", ProgressBar(1.0, share, width=width))
+    return grid
 
 
 def _devices(moment: Moment, width: int, block: str) -> Iterator[Row]:

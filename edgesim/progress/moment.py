@@ -81,7 +81,8 @@ def _devices(simulation: Simulation) -> dict[str, int]:
     view, found = simulation.server.view, {str(activity): 0 for activity in Activity}
     found |= {str(activity): count for activity, count in simulation.activities().items()}
     if view.devices > _COUNTED_DEVICES:
-        return found | {NOT_AT_WORK: view.idle}
+        away = found.pop(Activity.WAITING) + found.pop(Activity.ABSENT)
+        return found | {NOT_AT_WORK: away + view.idle}
     waiting = len(view.free())
     found[Activity.WAITING] += waiting
     found[Activity.ABSENT] += view.idle - waiting
