@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
-from edgesim.experiment import Outcome, Progress, check_timing_only, execute
+from edgesim.experiment import Outcome, check_timing_only, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, Shelf, prepare
 from edgesim.planning import VariantPlan, plan
-from edgesim.playing import playing
-from edgesim.progress import INTERVAL_S, Display, Report, display, every
+from edgesim.progress.display import Shown, Start, display, share_of
+from edgesim.progress.logs import Record, loggers, recording
+from edgesim.progress.moment import results
+from edgesim.progress.watch import INTERVAL_S, Watch
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.data_split import data_split_table
 from edgesim.results.devices import device_table
-from edgesim.results.directory import RunDirectory
+from edgesim.results.directory import LOG, RunDirectory
 from edgesim.results.participation import participation_table
 from edgesim.results.run import MANIFEST, RunResult, manifest
 from edgesim.results.run import read as read_run
@@ -34,8 +36,8 @@ from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
 from edgesim.scenario import Experiment, resolve, resolve_all
 from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
-from edgesim.server.server import Server
 from edgesim.simulation.clock import PacedClock
+from edgesim.simulation.engine import Simulation
 
 if TYPE_CHECKING:
     from edgesim.profiling.runner.reading import Bundle
@@ -54,6 +56,7 @@ class Options:
         quiet: no progress.
         sensitivity: draws of a comparison's sensitivity; none is worked out where it is 0.
         realtime: simulated seconds per second at which a run is played; as fast as can be where null.
+        log: loggers that write while a run goes.
     """
 
     out: Path
@@ -64,6 +67,7 @@ class Options:
     quiet: bool = False
     sensitivity: int = 0
     realtime: float | None = None
+    log: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,16 +97,15 @@ def run_one(name: str, variant: str | None, seed: int | None, options: Options) 
             "or compare them all"
         )
     task = _Task(name, variant, seed, options)
-    with display(quiet=options.quiet or options.realtime is not None) as shown:
-        return _run_shown(task, shown)
+    with display(quiet=options.quiet, one=True, speed=options.realtime) as start:
+        return _run_shown(task, start)
 
 
-def _run_shown(task: _Task, shown: Display) -> tuple[Path, RunResult]:
+def _run_shown(task: _Task, start: Start) -> tuple[Path, RunResult]:
     experiment = task.resolve()
-    label = _label(experiment)
-    bar = shown.start(label)
-    path, result = _run(experiment, task.options, lambda share: shown.update(bar, share))
-    shown.finish(bar, label, _one_line(result))
+    shown = start(_label(experiment))
+    path, result = _run(experiment, task.options, Watch(shown.follow, by_rounds=shown.by_rounds))
+    shown.finish(_one_line(result))
     return path, result
 
 
@@ -124,14 +127,15 @@ def compare_scenario(
     for task in tasks:
         experiment = task.resolve()
         RunDirectory.check(_directory(experiment, options), overwrite=options.overwrite)
+        loggers(options.log, experiment.path.parent)
         if options.sensitivity:
             check_sensitivity(experiment)
     workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
-    with display(quiet=options.quiet) as shown:
+    with display(quiet=options.quiet) as start:
         if workers == 1:
-            paths = [_run_shown(task, shown)[0] for task in tasks]
+            paths = [_run_shown(task, start)[0] for task in tasks]
         else:
-            paths = _run_in_processes(tasks, workers, shown)
+            paths = _run_in_processes(tasks, workers, start)
     folder = paths[0].parent
     write_comparison(compare_runs(paths, replace(options, sensitivity=0)), folder)
     comparison = compare_runs(paths, options, beside=document.path.parent)
@@ -226,18 +230,14 @@ def export_scenario(name: str, variants: Sequence[str], options: Options) -> Bun
     document = open_document(name)
     chosen = _chosen(document, variants, options)
     experiments = [resolve(document, variant, options.overrides) for variant in chosen]
-    with display(quiet=options.quiet) as shown:
-        label = f"export {options.out}"
-        bar = shown.start(label)
-        bundle = export(
+    with share_of(f"export {options.out}", quiet=options.quiet) as progress:
+        return export(
             experiments,
             options.out,
             overwrite=options.overwrite,
             download=options.download,
-            progress=lambda share: shown.update(bar, share),
+            progress=progress,
         )
-        shown.finish(bar, label, f"{len(bundle.manifest['shapes'])} shapes")
-    return bundle
 
 
 def _chosen(document: Document, variants: Sequence[str], options: Options) -> Sequence[str | None]:
@@ -265,17 +265,18 @@ def _label(experiment: Experiment) -> str:
     return f"{experiment.variant} seed {experiment.scenario.seeds.timing}"
 
 
-def _run(experiment: Experiment, options: Options, report: Report) -> tuple[Path, RunResult]:
+def _run(experiment: Experiment, options: Options, watch: Watch) -> tuple[Path, RunResult]:
     """Prepare, run and write. What is wrong with the input shows before anything is written."""
     path = _directory(experiment, options)
     RunDirectory.check(path, overwrite=options.overwrite)
     with deferred() as check_interrupt:
-        return path, _run_prepared(experiment, options, report, path, check_interrupt)
+        return path, _run_prepared(experiment, options, watch, path, check_interrupt)
 
 
 def _run_prepared(
-    experiment: Experiment, options: Options, report: Report, path: Path, check_interrupt: Callable[[], None]
+    experiment: Experiment, options: Options, watch: Watch, path: Path, check_interrupt: Callable[[], None]
 ) -> RunResult:
+    chosen = loggers(options.log, experiment.path.parent)
     parts = prepare(experiment, download=options.download)
     if options.timing_only:
         _check_timing_only(experiment)
@@ -287,7 +288,8 @@ def _run_prepared(
         timing_only=options.timing_only,
     )
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
-        outcome = _execute(parts, options, _progress(parts, report, check_interrupt), check_interrupt)
+        with recording(chosen, path / LOG) as record:
+            outcome = _execute(parts, options, watch, record, check_interrupt)
         result = _result(parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
@@ -301,33 +303,21 @@ def _check_timing_only(experiment: Experiment) -> None:
 
 
 def _execute(
-    parts: Parts, options: Options, progress: Progress, check_interrupt: Callable[[], None]
+    parts: Parts, options: Options, watch: Watch, record: Record, check_interrupt: Callable[[], None]
 ) -> Outcome:
-    """As fast as can be; or played at a speed, with a live table unless it is to be quiet."""
-    if options.realtime is None:
-        return execute(parts, timing_only=options.timing_only, progress=progress)
-    clock = PacedClock(options.realtime, check_interrupt)
-    with playing(options.realtime, quiet=options.quiet) as show:
+    """As fast as can be, or played at a speed; between two events Ctrl-C is let through."""
 
-        def both(time_s: float, server: Server) -> None:
-            progress(time_s, server)
-            show(time_s, server)
-
-        return execute(parts, timing_only=options.timing_only, progress=both, clock=clock)
-
-
-def _progress(parts: Parts, report: Report, check_interrupt: Callable[[], None]) -> Progress:
-    """Reports the share of whichever stop is nearest, and lets Ctrl-C through."""
-    stop = parts.scenario.stop
-    seldom = every(INTERVAL_S, report)
-
-    def progress(time_s: float, server: Server) -> None:
+    def progress(simulation: Simulation) -> None:
         check_interrupt()
-        shares = [server.view.rounds / stop.rounds] if stop.rounds else []
-        shares += [time_s / stop.time] if stop.time else []
-        seldom(max(shares, default=0.0))
+        record(simulation.server)
+        watch.after_event(simulation)
 
-    return progress
+    def meanwhile() -> None:
+        check_interrupt()
+        watch.meanwhile()
+
+    clock = None if options.realtime is None else PacedClock(options.realtime, meanwhile)
+    return execute(parts, timing_only=options.timing_only, progress=progress, clock=clock)
 
 
 def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
@@ -360,7 +350,8 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
 def _one_line(result: RunResult) -> str:
     summary = result.summary
     wall_s = summary["wall_s"]["total"]
-    return f"{summary['virtual_s']:.1f} s of virtual time in {wall_s:.1f} s ({summary['reason']})"
+    took = f"{summary['virtual_s']:.1f} s of virtual time in {wall_s:.1f} s ({summary['reason']})"
+    return f"{took}, {results(summary['outcomes'])}"
 
 
 # -------------------------------------------------------------------------------------------- many processes
@@ -373,39 +364,39 @@ def _start_worker(reports: Any) -> None:
     _reports = reports
 
 
-def _work(number: int, task: _Task) -> tuple[Path, str]:
-    path, result = _run(task.resolve(), task.options, lambda share: _reports.put((number, share)))
+def _work(number: int, task: _Task, by_rounds: bool) -> tuple[Path, str]:
+    watch = Watch(lambda moment: _reports.put((number, moment)), by_rounds=by_rounds)
+    path, result = _run(task.resolve(), task.options, watch)
     return path, _one_line(result)
 
 
-def _run_in_processes(tasks: Sequence[_Task], workers: int, shown: Display) -> list[Path]:
+def _run_in_processes(tasks: Sequence[_Task], workers: int, start: Start) -> list[Path]:
     """Run tasks in processes of their own; each has its own threads, so the results are the same."""
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
-    labels = [_label(task.resolve()) for task in tasks]
-    bars = [shown.start(label) for label in labels]
+    shown = [start(_label(task.resolve())) for task in tasks]
     with ProcessPoolExecutor(workers, context, _start_worker, (reports,)) as pool:
         futures: dict[Future[tuple[Path, str]], int] = {
-            pool.submit(_work, number, task): number for number, task in enumerate(tasks)
+            pool.submit(_work, number, task, shown[number].by_rounds): number
+            for number, task in enumerate(tasks)
         }
         pending = set(futures)
         try:
             while pending:
                 done, pending = wait(pending, timeout=INTERVAL_S)
-                _drain(reports, shown, bars)
+                _drain(reports, shown)
                 for future in done:
-                    number = futures[future]
-                    shown.finish(bars[number], labels[number], future.result()[1])
+                    shown[futures[future]].finish(future.result()[1])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result()[0] for future in futures]
 
 
-def _drain(reports: Any, shown: Display, bars: Sequence[Any]) -> None:
+def _drain(reports: Any, shown: Sequence[Shown]) -> None:
     while True:
         try:
-            number, share = reports.get_nowait()
+            number, moment = reports.get_nowait()
         except queue.Empty:
             return
-        shown.update(bars[number], share)
+        shown[number].follow(moment)

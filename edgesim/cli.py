@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +47,7 @@ TimingOnly = Annotated[bool, typer.Option("--timing-only", help="the timeline al
 AsJson = Annotated[
     bool, typer.Option("--json", help="print the result as JSON on stdout, and nothing else there")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="show nothing while it runs")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace run directories that exist")]
 Download = Annotated[bool, typer.Option("--download", help="fetch the data set if it is not there")]
 Sensitivity = Annotated[
@@ -67,7 +67,15 @@ Realtime = Annotated[
         metavar="SPEED",
         min=1e-3,
         max=1e9,
-        help="play at so many simulated seconds per second, with a live table",
+        help="play at so many simulated seconds per second",
+    ),
+]
+Log = Annotated[
+    list[str],
+    typer.Option(
+        "--log",
+        metavar="LOGGER",
+        help="write the run's numbers as it goes: tensorboard, csv or module:Class; repeatable",
     ),
 ]
 
@@ -87,13 +95,14 @@ def run(
     as_json: AsJson = False,
     quiet: Quiet = False,
     realtime: Realtime = None,
+    log: Log = [],  # noqa: B006
 ) -> None:
     """Run one simulated federation: real training, virtual clock."""
     from edgesim.campaign import run_one
     from edgesim.reports.brief import render
 
     options = _options(
-        out, set_, device, data_root, timing_only, overwrite, download, quiet, realtime=realtime
+        out, set_, device, data_root, timing_only, overwrite, download, quiet, realtime=realtime, log=log
     )
     path, result = run_one(scenario, variant, seed, options)
     _print(result.summary, as_json, lambda: render(result, path))
@@ -118,12 +127,15 @@ def compare(
     as_json: AsJson = False,
     quiet: Quiet = False,
     sensitivity: Sensitivity = 0,
+    log: Log = [],  # noqa: B006
 ) -> None:
     """Run the variants of a scenario over seeds: who finishes the task first?"""
     from edgesim.campaign import compare_runs, compare_scenario, finished_runs
     from edgesim.reports.comparison import render, to_json
 
-    options = _options(out, set_, device, data_root, timing_only, overwrite, download, quiet, sensitivity)
+    options = _options(
+        out, set_, device, data_root, timing_only, overwrite, download, quiet, sensitivity, log=log
+    )
     runs = finished_runs(scenarios)
     if runs:
         comparison = compare_runs(runs, options)
@@ -382,6 +394,7 @@ def _options(
     quiet: bool,
     sensitivity: int = 0,
     realtime: float | None = None,
+    log: Sequence[str] = (),
 ) -> Options:
     from edgesim.campaign import Options
 
@@ -390,7 +403,9 @@ def _options(
         sets.append(f"execution.device={device}")
     if data_root is not None:
         sets.append(f"data_root={json.dumps(str(data_root.resolve()))}")
-    return Options(out, tuple(sets), timing_only, overwrite, download, quiet, sensitivity, realtime)
+    return Options(
+        out, tuple(sets), timing_only, overwrite, download, quiet, sensitivity, realtime, tuple(log)
+    )
 
 
 def _seeds(seed: int | None, seeds: str | None) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from edgesim.server.policy import Policy
 from edgesim.server.server import Server
 from edgesim.simulation.charge import Charge
 from edgesim.simulation.clock import Clock
-from edgesim.simulation.engine import Observer, Simulation
+from edgesim.simulation.engine import Simulation
 from edgesim.simulation.link_books import LinkBooks
 from edgesim.training.client_models import ClientModels
 from edgesim.training.cohorts import Execution, Samples, Trainer
@@ -60,8 +60,8 @@ class Outcome:
     present_s: Callable[[NDArray[np.int64], float, float], NDArray[np.float64]]
 
 
-Progress = Callable[[float, Server], None]
-"""Told the virtual time of an event, and the server before it hears of it."""
+Progress = Callable[[Simulation], None]
+"""Told after each event."""
 
 
 def execute(
@@ -76,7 +76,7 @@ def execute(
     Args:
         parts: from `prepare`.
         timing_only: the real strategies and costs, and no training.
-        progress: is told how far the run is.
+        progress: looks at the run after each event.
         clock: one that plays the run; as fast as can be where absent.
 
     Raises:
@@ -128,7 +128,7 @@ def fold(
         simulation = Simulation(
             server,
             world.cost,
-            _observer(server, progress),
+            None if progress is None else lambda _time_s, _event: progress(simulation),
             stays=stays,
             routes=world.topology,
             mishaps=world,
@@ -194,12 +194,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _observer(server: Server, progress: Progress | None) -> Observer | None:
-    if progress is None:
-        return None
-    return lambda time_s, _event: progress(time_s, server)
 
 
 def _arrays(learner: Federation) -> dict[str, NDArray[Any]]:

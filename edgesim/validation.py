@@ -103,7 +103,7 @@ def catalogue(what: str | None) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: there is no such kind, or the file of a device, a population or a network is wrong.
     """
-    known = ("scenarios", "devices", "populations", "networks", *ROOMS)
+    known = ("scenarios", "devices", "populations", "networks", *ROOMS, "loggers")
     if what is not None and what not in known:
         raise InputError(
             f'nothing called "{what}" to list{did_you_mean(what, known)} (known: {", ".join(known)})'

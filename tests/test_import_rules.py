@@ -24,7 +24,7 @@ RESULTS = [{"results"}]
 TIMING = [{"devices"}, {"server"}, {"selection", "coordination"}, {"simulation"}]
 LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"training"}]
 BOTH = [
-    {"document", "sections", "progress", "interrupts", "composition"},
+    {"document", "sections", "loggers", "interrupts", "composition"},
     {"scenario"},
     {"capacity", "seconds"},
     {"validation"},
@@ -32,7 +32,8 @@ BOTH = [
     {"experiment"},
     {"planning", "retiming"},
     {"sensitivity"},
-    {"profiling", "reports", "playing"},
+    {"profiling", "reports"},
+    {"progress"},
     {"campaign"},
     {"cli"},
     {"__main__"},

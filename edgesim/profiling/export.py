@@ -5,7 +5,7 @@ Shapes are those of `Workload.shape`. Where variants share one, the first varian
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,7 +28,6 @@ from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, chec
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.profiling.subjects import Subject, subject_of
-from edgesim.progress import Report
 from edgesim.scenario import Experiment
 from edgesim.submodels._rule import Rule
 from edgesim.submodels._submodel import Submodel
@@ -126,7 +125,7 @@ def export(
     *,
     overwrite: bool = False,
     download: bool = False,
-    progress: Report | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Bundle:
     """Write a bundle of every sub-model shape of these variants, each graph held against PyTorch.
 

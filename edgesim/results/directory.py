@@ -8,6 +8,7 @@ manifest that calls the run finished comes last: a killed run leaves nothing tha
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,9 @@ from edgesim.results.run import (
 
 RESULTS = (SCENARIO, SUMMARY, *TABLES.values(), TIMELINE, WEIGHTS)
 """Files of a finished run besides its manifest."""
+
+LOG = "log"
+"""Folder of what loggers write while a run goes: what it holds is there however the run ends."""
 
 
 class RunDirectory:
@@ -80,6 +84,8 @@ class RunDirectory:
             self._write_status("running")
             for name in RESULTS:
                 (self._path / name).unlink(missing_ok=True)
+            if (self._path / LOG).exists():
+                shutil.rmtree(self._path / LOG)
         except OSError as error:
             raise InputError(_unwritable(self._path, error)) from error
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from edgesim.learner import Learner
 from edgesim.server.rows import Table
@@ -30,6 +30,13 @@ class Evaluations:
     def latest(self) -> Mapping[str, float]:
         """Metrics of the last row; empty before."""
         return self._metrics[-1] if self._metrics else {}
+
+    def __len__(self) -> int:
+        return len(self._version)
+
+    def since(self, row: int) -> Iterator[tuple[float, int, Mapping[str, float]]]:
+        """Virtual time, version and metrics of the rows from this one on."""
+        return zip(self._time_s[row:], self._version[row:], self._metrics[row:], strict=True)
 
     def is_latest(self, time_s: float, version: int) -> bool:
         """Whether the last row is about this version at this time."""

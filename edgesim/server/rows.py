@@ -168,6 +168,9 @@ class AggregationRows:
         self.mean_kept = array("d")
         self.covered_fraction = array("d")
 
+    def __len__(self) -> int:
+        return len(self.version)
+
     def append(self, time_s: float, version: int, staleness: Sequence[int], made: Aggregation) -> None:
         """Append one row."""
         updates, mean_density, mean_kept, covered_fraction = made

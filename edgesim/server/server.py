@@ -52,6 +52,10 @@ class Server:
         streams: random streams of the timing seed.
         stop: when the run ends.
         evaluation: when the model is evaluated.
+
+    Attributes:
+        aggregations: rows of that table so far.
+        evaluations: the same of that one.
     """
 
     def __init__(
@@ -68,13 +72,13 @@ class Server:
     ) -> None:
         self._policy = policy
         self._learner = learner
-        self._stop = stop
+        self.stop = stop
         self._evaluation = evaluation
         self._progress = Progress()
         self._visits = Visits(len(roster))
         self._dispatches = DispatchRows()
-        self._aggregations = AggregationRows()
-        self._evaluations = Evaluations(learner)
+        self.aggregations = AggregationRows()
+        self.evaluations = Evaluations(learner)
         self.view = View(
             roster,
             presence or EverPresent(),
@@ -119,7 +123,7 @@ class Server:
     @property
     def metrics(self) -> Mapping[str, float]:
         """Of the latest evaluation; none where nothing is trained."""
-        return self._evaluations.latest
+        return self.evaluations.latest
 
     def finish(self) -> Tables:
         """The tables. Visits still in flight are `unfinished`, updates still held are `discarded`.
@@ -136,8 +140,8 @@ class Server:
         losses = dict(zip(merged, self._learner.losses(merged), strict=True))
         return Tables(
             self._dispatches.table(self.view.roster, losses),
-            self._aggregations.table(),
-            self._evaluations.table(),
+            self.aggregations.table(),
+            self.evaluations.table(),
         )
 
     def _note(self, event: DriverEvent) -> bool:
@@ -231,7 +235,7 @@ class Server:
         rows.decide(dispatches, Outcome.AGGREGATED)
         progress.aggregated.extend(dispatches)
         progress.version += 1
-        self._aggregations.append(progress.time_s, progress.version, staleness, made)
+        self.aggregations.append(progress.time_s, progress.version, staleness, made)
         self._pending.append(Aggregated(progress.version, tuple(dispatches)))
         self._round_over()
 
@@ -245,7 +249,7 @@ class Server:
         self._progress.sent_in_round = 0
         if self._evaluation.is_due(self._progress.rounds):
             self._evaluate()
-        if self._progress.rounds == self._stop.rounds:
+        if self._progress.rounds == self.stop.rounds:
             self._finish("rounds")
 
     def _refuse(self, dispatches: Sequence[int], outcome: Outcome) -> None:
@@ -258,8 +262,8 @@ class Server:
         self._learner.release([dispatch])
 
     def _begin(self) -> None:
-        if self._stop.time_s is not None:
-            self._set_timer(self._stop.time_s, 0, TimerKind.LIMIT)
+        if self.stop.time_s is not None:
+            self._set_timer(self.stop.time_s, 0, TimerKind.LIMIT)
         if self._evaluation.every_s is not None:
             self._set_timer(self._evaluation.every_s, 1, TimerKind.EVALUATION)
         self._evaluate()
@@ -296,8 +300,8 @@ class Server:
         self._effects.append(SetTimer(at_s, tag, kind))
 
     def _evaluate(self) -> None:
-        metrics = self._evaluations.evaluate(self._progress.time_s, self._progress.version)
-        if self._stop.target is not None and self._stop.target.is_reached(metrics):
+        metrics = self.evaluations.evaluate(self._progress.time_s, self._progress.version)
+        if self.stop.target is not None and self.stop.target.is_reached(metrics):
             self._finish("target")
 
     def _count_loss(self) -> None:
@@ -327,7 +331,7 @@ class Server:
         if self._finished:
             return
         self._finished = True
-        if not self._evaluations.is_latest(self._progress.time_s, self._progress.version):
+        if not self.evaluations.is_latest(self._progress.time_s, self._progress.version):
             self._evaluate()
         self._effects.append(Finish(reason))
 

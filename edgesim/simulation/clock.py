@@ -59,6 +59,11 @@ class Clock(simpy.Environment):
         self._calls = count()
         self._heap: list[Any] = self._queue  # SimPy compares places in it and does nothing else with them
 
+    @property
+    def shown_s(self) -> float:
+        """The time to show to people."""
+        return self.now
+
     def call_at(self, at_s: float, turn: Turn, order: int, call: Call, value: object = None) -> None:
         """Call with an event that bears this value; ties of one instant go by turn, order and request."""
         heappush(self._heap, (at_s, turn, (order, next(self._calls)), _Due(self, call, value)))
@@ -75,6 +80,12 @@ class PacedClock(Clock, RealtimeEnvironment):
     def __init__(self, speed: float, meanwhile: Callable[[], None]) -> None:
         super().__init__(factor=1 / speed, strict=False)
         self._meanwhile = meanwhile
+
+    @property
+    def shown_s(self) -> float:
+        """The time to show to people: it runs on between events, and not beyond the next one."""
+        played_s = self.env_start + (monotonic() - self.real_start) / self.factor
+        return max(self.now, min(played_s, self.peek()))
 
     def step(self) -> None:
         """Wait until the next event is due, and process it."""

@@ -8,7 +8,8 @@ before reports, and these in dispatch order before timers of policy, evaluation 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
@@ -31,7 +32,7 @@ from edgesim.simulation.outages import OutageWatch
 from edgesim.simulation.staged import StagedVisit, staged
 from edgesim.simulation.stages import Stages
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
-from edgesim.simulation.visits import DirectVisit, Ending, Took, Visit
+from edgesim.simulation.visits import Activity, DirectVisit, Ending, Took, Visit
 from edgesim.simulation.warmth import Warmth
 
 Numbers = NDArray[np.int64]
@@ -85,6 +86,10 @@ class _Cancelled:
         """What it took."""
         return self.report
 
+    def activity(self, now_s: float) -> Activity:  # noqa: ARG002
+        """What its device does."""
+        return Activity.WAITING
+
 
 class Simulation:
     """One run in virtual time.
@@ -92,11 +97,14 @@ class Simulation:
     Args:
         server: the server of this run, not begun.
         cost: what visits take.
-        observer: is told each event before the server is.
+        observer: is told each event after the server.
         stays: when devices are there; a `Charge` where they run on batteries.
         routes: which links they share.
         mishaps: what goes wrong with visits.
         clock: of the run; one that keeps pace with the wall clock plays it.
+
+    Attributes:
+        reason: why the run has ended; null while it goes on.
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class Simulation:
         mishaps: Mishaps = CALM,
         clock: Clock | None = None,
     ) -> None:
-        self._server = server
+        self.server = server
         self._cost = cost
         self._observer = observer
         self._stays = stays
@@ -118,7 +126,7 @@ class Simulation:
         self._mishaps = mishaps
         self._clock = clock or Clock()
         self._in_flight: dict[int, Visit] = {}
-        self._reason: str | None = None
+        self.reason: str | None = None
         self._warmth = Warmth(cost.speed, server.view.devices)
         self.links = FluidLinks([float(bps) for bps in routes.capacities_bps])
         self._charge = stays if isinstance(stays, Charge) else None
@@ -145,11 +153,11 @@ class Simulation:
             RunFailed: the run cannot be completed, or what a visit takes is not a time.
         """
         if self._mishaps.faults.interrupt:
-            group = self._server.view.roster.group
+            group = self.server.view.roster.group
             OutageWatch(self._clock, self._stages, self._mishaps.faults, group).begin()
         transfers = self._stages.transfers
         self._tell(Begin())
-        while self._reason is None:
+        while self.reason is None:
             if transfers.unsettled and self._clock.peek() > self._clock.now:
                 transfers.settle()
             self._clock.step()
@@ -157,12 +165,20 @@ class Simulation:
             report = visit.report_until(self._clock.now)
             self._worked(visit)
             self._tell(Lost(visit.order.dispatch, Outcome.UNFINISHED, report))
-        return self._reason
+        return self.reason
+
+    @property
+    def shown_s(self) -> float:
+        """The virtual time to show to people; the clock's own, or that of one that is played."""
+        return self._clock.shown_s
+
+    def activities(self) -> Mapping[Activity, int]:
+        """How many devices of visits in flight do what."""
+        now_s = self._clock.shown_s
+        return Counter(visit.activity(now_s) for visit in self._in_flight.values())
 
     def _tell(self, event: DriverEvent) -> None:
-        if self._observer is not None:
-            self._observer(self._clock.now, event)
-        for effect in self._server.handle(event, self._clock.now):
+        for effect in self.server.handle(event, self._clock.now):
             match effect:
                 case Start():
                     self._start(*effect)
@@ -171,7 +187,9 @@ class Simulation:
                 case Abort(dispatches):
                     self._abort(dispatches)
                 case Finish(reason):
-                    self._reason = reason
+                    self.reason = reason
+        if self._observer is not None:
+            self._observer(self._clock.now, event)
 
     def _start(self, orders: tuple[Order, ...], workloads: tuple[Workload, ...]) -> None:
         if len(orders) == 1 and self._steady:

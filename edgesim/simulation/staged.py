@@ -11,7 +11,7 @@ from edgesim.devices.energy import stage_j
 from edgesim.devices.network import Direction
 from edgesim.learner import Order
 from edgesim.server.events import VisitReport
-from edgesim.simulation.visits import known
+from edgesim.simulation.visits import Activity, known
 
 if TYPE_CHECKING:
     from edgesim.simulation.multicast import Stream
@@ -24,6 +24,9 @@ class Stage(IntEnum):
     DOWNLOAD = 0
     COMPUTE = 1
     UPLOAD = 2
+
+
+_ACTIVITIES = (Activity.DOWNLOADING, Activity.COMPUTING, Activity.UPLOADING)
 
 
 class State(Enum):
@@ -83,6 +86,10 @@ class StagedVisit:
     def direction(self) -> Direction:
         """Of the transfer that the visit is at."""
         return "down" if self.stage is Stage.DOWNLOAD else "up"
+
+    def activity(self, now_s: float) -> Activity:  # noqa: ARG002
+        """What its device does."""
+        return Activity.ABSENT if self.state is State.PAUSED else _ACTIVITIES[self.stage]
 
     def enter(self, stage: Stage) -> None:
         """Begin a stage."""

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from edgesim.learner import Order
 from edgesim.server.events import Arrived, Lost, Outcome, VisitReport
+
+
+class Activity(StrEnum):
+    """What a device does at a moment."""
+
+    DOWNLOADING = "downloading"
+    COMPUTING = "computing"
+    UPLOADING = "uploading"
+    WAITING = "waiting"
+    ABSENT = "absent"
 
 
 class Visit(Protocol):
@@ -20,6 +31,10 @@ class Visit(Protocol):
 
     def report_until(self, now_s: float) -> VisitReport:
         """What it has taken so far; a phase that is cut off has cost its share of energy."""
+        ...
+
+    def activity(self, now_s: float) -> Activity:
+        """What its device does."""
         ...
 
 
@@ -77,6 +92,14 @@ class DirectVisit(NamedTuple):
                 yield now_s - begin_s, whole_j * (now_s - begin_s) / whole_s, False
                 return
             yield whole_s, whole_j, True
+
+    def activity(self, now_s: float) -> Activity:
+        """What its device does."""
+        down_s, compute_s, _, fits, *_ = self.took
+        spent_s = now_s - self.order.time_s
+        if spent_s < down_s or not fits:
+            return Activity.DOWNLOADING
+        return Activity.COMPUTING if spent_s < down_s + compute_s else Activity.UPLOADING
 
     def trained_s(self, now_s: float) -> float:
         """Seconds of training so far."""

@@ -1,0 +1,1 @@
+"""Where the numbers of a run are written while it goes: one kind of log per file."""
