@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgesim.devices.origins import origins
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, Progress, check_timing_only, execute
@@ -30,7 +31,7 @@ from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
 from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
-from edgesim.scenario import Experiment, resolve, resolve_all
+from edgesim.scenario import Experiment, Scenario, resolve, resolve_all
 from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
 from edgesim.server.server import Server
@@ -196,7 +197,7 @@ def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
     )
     header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
     outcome = replay(recording, parts)
-    result = _result(parts, outcome, header)
+    result = _result(experiment, parts, outcome, header)
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         directory.finish(result)
     return path, replace(result, manifest={**header, "status": "finished"})
@@ -286,7 +287,7 @@ def _run_prepared(
     )
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         outcome = _execute(parts, options, _progress(parts, report, check_interrupt), check_interrupt)
-        result = _result(parts, outcome, header)
+        result = _result(experiment, parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
 
@@ -328,7 +329,7 @@ def _progress(parts: Parts, report: Report, check_interrupt: Callable[[], None])
     return progress
 
 
-def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
+def _result(experiment: Experiment, parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
     scenario = parts.scenario
     tables = {name: frame(name, columns) for name, columns in outcome.tables.items()}
     fleet = parts.fleet
@@ -340,6 +341,8 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         profile: sum(group.count for group in scenario.fleet if group.device_type == profile)
         for profile in dict.fromkeys(fleet.profiles)
     }
+    timed = scenario.cost.name == "measured"
+    tables["origins"] = frame("origins", origins(scenario.fleet, experiment.catalogue, timed=timed))
     tables["participation"] = participation_table(tables["dispatches"], devices)
     context = Context(
         reason=outcome.reason,
@@ -349,7 +352,13 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         notes=outcome.notes,
     )
     summary = summarise(tables, context)
-    return RunResult(scenario.to_yaml(), dict(header), summary, tables, outcome.weights)
+    return RunResult(_written(experiment, scenario), dict(header), summary, tables, outcome.weights)
+
+
+def _written(experiment: Experiment, scenario: Scenario) -> str:
+    """The scenario as resolved, under the question that its file asks."""
+    question = experiment.source.question
+    return f"# {question}\n{scenario.to_yaml()}" if question else scenario.to_yaml()
 
 
 def _one_line(result: RunResult) -> str:
