@@ -77,6 +77,7 @@ def _compute(group: FleetGroup, owner: DeviceProfile | Population, timed: bool) 
         basis = EMULATED if owner.measured.emulated else "measured"
         count = len(owner.measured.table)
         yield Known("timed_steps", count, None, None, basis, owner.measured.source)
+        return
     rate, overhead = owner.compute.rate, owner.compute.step_overhead
     if override is None:
         yield _figure("rate_flops", rate)
