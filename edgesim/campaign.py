@@ -26,7 +26,8 @@ from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
 from edgesim.results.participation import participation_table
-from edgesim.results.run import MANIFEST, RunResult, manifest
+from edgesim.results.run import RunResult, manifest
+from edgesim.results.run import finished_runs as finished_runs
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
@@ -137,20 +138,6 @@ def compare_scenario(
     comparison = compare_runs(paths, options, beside=document.path.parent)
     write_comparison(comparison, folder)
     return comparison
-
-
-def finished_runs(names: Sequence[str]) -> list[Path]:
-    """The run directories that these names stand for: each is one, or a folder of them."""
-    found: list[Path] = []
-    for name in names:
-        folder = Path(name)
-        inside = (
-            [folder]
-            if (folder / MANIFEST).is_file()
-            else sorted(m.parent for m in folder.glob(f"*/{MANIFEST}"))
-        )
-        found += inside
-    return found
 
 
 def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = None) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -114,7 +115,7 @@ def catalogue(what: str | None) -> dict[str, dict[str, Any]]:
 def _listed(kind: str) -> dict[str, Any]:
     profiles = Catalogue()
     if kind == "scenarios":
-        return {name: open_document(name).source.question for name in shipped_names()}
+        return {name: _question(open_document(name).path) for name in shipped_names()}
     if kind == "devices":
         return {name: _device(profiles.load(name)) for name in profiles.names()}
     if kind == "populations":
@@ -160,6 +161,11 @@ def _network(profile: NetworkProfile) -> dict[str, Any]:
             "jitter": origin.jitter.basis,
         },
     }
+
+
+def _question(path: Path) -> str:
+    """The first line of a scenario asks its question."""
+    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
 
 
 def _headline(component: type[Any]) -> str:

@@ -24,8 +24,8 @@ FILE = "report.html"
 
 _FOLDER = Path(__file__).parent / "_page"
 _HOW_TO_ASK = (
-    "Not asked. The seconds rest on device figures that each have a range; edgesim report RUN ... --sensitivity 200"
-    " draws them within their ranges and counts how often the ranking stays."
+    "Not asked. The seconds rest on figures of devices that each have a range: edgesim report RUN ..."
+    " --sensitivity 200 draws them within their ranges and counts how often the ranking stays."
 )
 
 
@@ -58,14 +58,14 @@ class _Page:
         return [value for value in vars(self).values() if isinstance(value, PageTable)]
 
 
-def render(comparison: Comparison, runs: Sequence[RunResult]) -> str:
-    """The page as HTML; the same runs give the same page.
+def headline(comparison: Comparison) -> str:
+    """The answer in one sentence."""
+    return answer(comparison).sentence
 
-    Args:
-        comparison: of the runs.
-        runs: at least one, finished.
-    """
-    page = _page(comparison, runs)
+
+def render(comparison: Comparison) -> str:
+    """The page as HTML; the same comparison of the same runs gives the same page."""
+    page = _page(comparison)
     csv = {each.name: each.csv for each in (*page.tables(), *page.figures)}
     plots = {figure.name: figure.plot for figure in page.figures}
     content = json.dumps({"plots": plots, "templates": templates(), "csv": csv}, separators=(",", ":"))
@@ -81,16 +81,16 @@ def render(comparison: Comparison, runs: Sequence[RunResult]) -> str:
     )
 
 
-def _page(comparison: Comparison, runs: Sequence[RunResult]) -> _Page:
-    sensitivity = comparison.sensitivity
+def _page(comparison: Comparison) -> _Page:
+    runs, sensitivity = comparison.runs, comparison.sensitivity
     theory = any(variant.final_gap is not None for variant in comparison.variants)
     untrained = all(run.manifest["timing_only"] for run in runs)
     kind = "theory" if theory else "timing alone" if untrained else "training with simulated time"
     return _Page(
         kind=kind,
         scenario=comparison.scenario,
-        question=scenario.question(comparison, runs),
-        answer=answer(comparison, runs),
+        question=scenario.question(comparison),
+        answer=answer(comparison),
         variants=tables.variants(comparison),
         figures=drawings(runs),
         sensitivity=sensitivity_sentence(sensitivity) if sensitivity else _HOW_TO_ASK,
@@ -128,7 +128,7 @@ def place(directories: Sequence[Path]) -> Path:
     return folders[0] / FILE
 
 
-def write(comparison: Comparison, runs: Sequence[RunResult], path: Path) -> None:
+def write(comparison: Comparison, path: Path) -> None:
     """Write the page, whole or not at all, in place of an earlier one.
 
     Raises:
@@ -137,7 +137,7 @@ def write(comparison: Comparison, runs: Sequence[RunResult], path: Path) -> None
     """
     if path.suffix != ".html":
         raise InputError(Problem("a report is a page: call it NAME.html", place=str(path)))
-    text = render(comparison, runs)
+    text = render(comparison)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_text(path, text)

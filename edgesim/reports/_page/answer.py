@@ -13,7 +13,6 @@ from edgesim.reports._page import endings
 from edgesim.reports._page.phrases import listed, overlap, seeds, show_target, with_range
 from edgesim.reports._statistics import Spread
 from edgesim.reports.comparison import Comparison, Variant, arrivals_known, variant_names
-from edgesim.results.run import RunResult
 
 
 @dataclass(frozen=True)
@@ -29,19 +28,14 @@ class Answer:
     caveats: tuple[str, ...]
 
 
-def answer(comparison: Comparison, runs: Sequence[RunResult]) -> Answer:
-    """Who is first, by how much, and how far that holds.
-
-    Args:
-        comparison: of the runs.
-        runs: at least one.
-    """
+def answer(comparison: Comparison) -> Answer:
+    """Who is first, by how much, and how far that holds."""
     if not arrivals_known(comparison):
-        untrained = all(run.manifest["timing_only"] for run in runs)
+        untrained = all(run.manifest["timing_only"] for run in comparison.runs)
         return Answer(endings.sentence(comparison), tuple(endings.caveats(comparison, untrained=untrained)))
     arrived = [variant for variant in comparison.variants if math.isfinite(_arrival(variant).median)]
     arrived.sort(key=lambda variant: _arrival(variant).median)
-    sentence = _first(comparison, arrived) if arrived else _nobody(comparison, runs)
+    sentence = _first(comparison, arrived) if arrived else _nobody(comparison)
     return Answer(sentence, tuple(_caveats(comparison, arrived)))
 
 
@@ -78,7 +72,7 @@ def _against(comparison: Comparison, arrived: Sequence[Variant]) -> str:
     return f"{faster} ({_format.seconds(_arrival(other).median)})"
 
 
-def _nobody(comparison: Comparison, runs: Sequence[RunResult]) -> str:
+def _nobody(comparison: Comparison) -> str:
     """No variant arrives in its median run: what comes nearest."""
     target, alone = show_target(comparison), len(comparison.variants) == 1
     most = max(comparison.variants, key=lambda variant: variant.reached or 0)
@@ -90,17 +84,17 @@ def _nobody(comparison: Comparison, runs: Sequence[RunResult]) -> str:
             if alone
             else f"No variant reaches {target} in most of its runs; {most.name} does in {count}."
         )
-    name, best = _nearest(comparison, runs)
+    name, best = _nearest(comparison)
     if alone:
         return f"{name} does not reach {target}; the best it gets to is {best:.3g}."
     return f"No variant reaches {target}; {name} comes nearest, with {best:.3g} at its best."
 
 
-def _nearest(comparison: Comparison, runs: Sequence[RunResult]) -> tuple[str, float]:
+def _nearest(comparison: Comparison) -> tuple[str, float]:
     """The variant that gets nearest to the target, and its best value of that metric (median over runs)."""
     metric = next(iter(comparison.target or {}))
     found: dict[str, list[float]] = {}
-    for name, run in zip(variant_names(runs), runs, strict=True):
+    for name, run in zip(variant_names(comparison.runs), comparison.runs, strict=True):
         best = run.summary["best"].get(metric)
         found.setdefault(name, []).append(math.nan if best is None else best)
     medians = {name: statistics.median(values) for name, values in found.items()}

@@ -19,9 +19,9 @@ _OF_A_RUN = ("seed", "name")  # keys that tell runs of one variant apart
 _ABSENT = "(not set)"
 
 
-def question(comparison: Comparison, runs: Sequence[RunResult]) -> str:
+def question(comparison: Comparison) -> str:
     """What the scenarios ask in their first lines; one of ours where none asks anything."""
-    asked = dict.fromkeys(found for run in runs if (found := _parsed(run).question))
+    asked = dict.fromkeys(found for run in comparison.runs if (found := _parsed(run).question))
     if asked:
         return " ".join(asked)
     if len(comparison.variants) == 1:
