@@ -23,6 +23,7 @@ from edgesim.progress import INTERVAL_S, Display, Report, display, every
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
+from edgesim.results.data_split import data_split_table
 from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
 from edgesim.results.participation import participation_table
@@ -331,6 +332,9 @@ def _result(experiment: Experiment, parts: Parts, outcome: Outcome, header: Mapp
     timed = scenario.cost.name == "measured"
     tables["origins"] = frame("origins", origins(scenario.fleet, experiment.catalogue, timed=timed))
     tables["participation"] = participation_table(tables["dispatches"], devices)
+    if not scenario.dataset.functions:
+        split = data_split_table(fleet.profile_of, parts.shards, parts.data.train_y[parts.pool])
+        tables |= {} if split is None else {"data_split": split}
     context = Context(
         reason=outcome.reason,
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,

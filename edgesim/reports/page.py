@@ -15,6 +15,7 @@ from edgesim.reports import figures
 from edgesim.reports._page import reproduction, scenario, tables, trust
 from edgesim.reports._page.answer import Answer, answer
 from edgesim.reports._page.drawings import Drawing, drawings, library, packed, templates
+from edgesim.reports._page.phrases import unbroken
 from edgesim.reports._page.tables import PageTable
 from edgesim.reports.comparison import Comparison, sensitivity_sentence
 from edgesim.results import files
@@ -66,12 +67,15 @@ def headline(comparison: Comparison) -> str:
 def render(comparison: Comparison) -> str:
     """The page as HTML; the same comparison of the same runs gives the same page."""
     page = _page(comparison)
-    csv = {each.name: each.csv for each in (*page.tables(), *page.figures)}
+    csv = {f"{each.name}.csv": each.csv for each in (*page.tables(), *page.figures)}
     plots = {figure.name: figure.plot for figure in page.figures}
-    content = json.dumps({"plots": plots, "templates": templates(), "csv": csv}, separators=(",", ":"))
+    content = json.dumps(
+        {"plots": plots, "templates": templates(), "files": {**csv, **page.scenarios}}, separators=(",", ":")
+    )
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["unbroken"] = unbroken
     return environment.get_template("page.html.j2").render(
         page=page,
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),

@@ -31,10 +31,10 @@
     return Plotly.newPlot(place, data, { ...layout, ...hold, template: content.templates[look()] }, config);
   };
 
-  const save = (name, text) => {
+  const save = (file, text) => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = `${name}.csv`;
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+    link.download = file;
     link.click();
     URL.revokeObjectURL(link.href);
   };
@@ -49,8 +49,8 @@
 
   const start = async () => {
     const content = JSON.parse(await unpack("packed-content"));
-    for (const button of document.querySelectorAll("[data-csv]")) {
-      button.addEventListener("click", () => save(button.dataset.csv, content.csv[button.dataset.csv]));
+    for (const button of document.querySelectorAll("[data-file]")) {
+      button.addEventListener("click", () => save(button.dataset.file, content.files[button.dataset.file]));
     }
     load(await unpack("packed-library"));
     const restyle = (change) => plots().map((place) => Plotly.relayout(place, change));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
@@ -38,6 +39,14 @@ def overlap(first: Variant, second: Variant, of: Callable[[Variant], Spread], sh
         yield f"The ranges of {first.name} and {second.name} overlap ({ranges}): {undecided}."
     else:
         yield f"The ranges of {first.name} and of the next, {second.name}, lie apart ({ranges})."
+
+
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[kMGTPE]?(?:B|J|W|FLOP/s|bit/s)|ms|s|min|h|d|%|times|seeds)\b|%)")
+
+
+def unbroken(text: str) -> str:
+    """Text in which no line breaks between a number and its unit."""
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def listed(names: Sequence[str]) -> str:

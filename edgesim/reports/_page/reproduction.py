@@ -10,23 +10,27 @@ from typing import Any
 import pandas as pd
 
 from edgesim.reports import _format
-from edgesim.reports._page.scenario import by_variant
 from edgesim.reports._page.tables import PageTable, as_csv
+from edgesim.reports.figures._runs import by_variant
 from edgesim.results.run import RunResult
 
 
 def scenarios(runs: Sequence[RunResult]) -> dict[str, str]:
-    """The resolved scenario of each variant, at its first seed."""
-    return {name: group[0].scenario_yaml for name, group in by_variant(runs).items()}
+    """The resolved scenario of each variant, at its first seed, by the name of its file."""
+    return {_file(name): group[0].scenario_yaml for name, group in by_variant(runs).items()}
 
 
 def commands(runs: Sequence[RunResult]) -> list[str]:
-    """A command for each run, once its scenario is saved under the name of its variant."""
+    """A command for each run, once its scenario is saved."""
     return [
-        " ".join(["edgesim run", shlex.quote(f"{name.replace('/', '-')}.yaml"), *_options(run)])
+        " ".join(["edgesim run", shlex.quote(_file(name)), *_options(run)])
         for name, group in by_variant(runs).items()
         for run in group
     ]
+
+
+def _file(variant: str) -> str:
+    return f"{variant.replace('/', '-')}.yaml"
 
 
 def _options(run: RunResult) -> Iterator[str]:

@@ -11,7 +11,8 @@ from edgesim import yaml_source
 from edgesim.errors import show_value
 from edgesim.reports._page.phrases import show_target
 from edgesim.reports._page.tables import PageTable, as_csv
-from edgesim.reports.comparison import Comparison, arrivals_known, variant_names
+from edgesim.reports.comparison import Comparison, arrivals_known
+from edgesim.reports.figures._runs import by_variant
 from edgesim.results.run import SCENARIO, RunResult
 from edgesim.yaml_source import KeyPath, Source, show_path
 
@@ -68,14 +69,6 @@ def strays(runs: Sequence[RunResult]) -> Iterator[str]:
         differing = [key for key in keys if len({found.get(key) for found in flat}) > 1]
         if differing:
             yield f"{name}: its runs differ in more than the seed: {', '.join(differing)}"
-
-
-def by_variant(runs: Sequence[RunResult]) -> dict[str, list[RunResult]]:
-    """The runs of each variant, in the order given."""
-    found: dict[str, list[RunResult]] = {}
-    for name, run in zip(variant_names(runs), runs, strict=True):
-        found.setdefault(name, []).append(run)
-    return found
 
 
 def _parsed(run: RunResult) -> Source:

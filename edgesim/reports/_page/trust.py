@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from edgesim.reports import _format
+from edgesim.reports import _format, _seconds
 from edgesim.reports._page.tables import PageTable, as_csv
 from edgesim.results.run import RunResult
 
@@ -37,15 +37,10 @@ _GROUPS = {
 
 
 def sentences(runs: Sequence[RunResult]) -> list[str]:
-    """What most hangs on, before the tables."""
-    basis = pd.concat([run.tables["dispatches"]["cost_basis"] for run in runs]).dropna()
-    own = basis.isin(["timed", "fitted", "measured"]).mean()
-    found = ["Seconds and joules are computed from figures of the devices; training itself is real."]
-    if len(basis):
-        share = _format.fraction(float(own))
-        found.append(
-            f"{share} of the visits have their seconds of computing from measurements of such a device."
-        )
+    """What the tables below mean."""
+    basis = pd.concat([run.tables["dispatches"]["cost_basis"] for run in runs])
+    real = "Accuracy comes from real training; seconds and joules are computed from figures of the devices."
+    found = [real, _seconds.sentence(basis.value_counts().to_dict())]
     if _origins(runs) is None:
         found.append("These runs do not hold where the figures of their devices come from; newer ones do.")
     return found

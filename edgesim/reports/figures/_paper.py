@@ -46,6 +46,13 @@ def sheet(height_in: float, width_in: float = COLUMN_IN) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def sheets(count: int, height_in: float) -> Figure:
+    """An empty figure with some plots below each other, each as high as that."""
+    figure = Figure(figsize=(COLUMN_IN, count * height_in), layout="constrained")
+    figure.subplots(count)
+    return figure
+
+
 def legend(figure: Figure, axes: Axes) -> None:
     """The legend, below the plot, in as many columns as fit."""
     handles, labels = axes.get_legend_handles_labels()

@@ -8,6 +8,7 @@ two looks then differ in the template of a figure alone, and nothing has to be d
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,8 +73,9 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def add_level(drawn: go.Figure, value: float, text: str) -> None:
+def add_level(drawn: go.Figure, value: float, text: str, *, logarithmic: bool = False) -> None:
     """A dotted line across the plot, with what it means; in the ink of the look."""
+    place = math.log10(value) if logarithmic else value  # plotly asks for it of notes, not of lines
     drawn.add_shape(
         type="line",
         xref="x domain",
@@ -85,7 +87,7 @@ def add_level(drawn: go.Figure, value: float, text: str) -> None:
         line={"dash": "dot", "width": 1.5},
     )
     drawn.add_annotation(
-        xref="x domain", x=0, xanchor="left", y=value, yanchor="bottom", text=escaped(text), showarrow=False
+        xref="x domain", x=0, xanchor="left", y=place, yanchor="bottom", text=escaped(text), showarrow=False
     )
 
 

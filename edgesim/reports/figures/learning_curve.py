@@ -24,14 +24,15 @@ class LearningCurve(Figure):
 
     title: ClassVar[str] = "Accuracy over virtual time"
     caption: ClassVar[str] = (
-        "Whose curve meets the target line first finishes the task first. Lines are medians over seeds, bands"
-        " their range (from 6 seeds on the 95 % interval of the median); a model keeps its value until the"
-        " next evaluation, and a run that has ended keeps its last one. Marks: median time to target."
+        "Whose curve meets the target line first finishes the task first; marks on it are median times to"
+        " target. Lines are medians over seeds and bands their range (from 6 seeds on the 95 % interval of"
+        " the median); a model keeps its value until the next evaluation, and a run that has ended its"
+        " last one."
     )
     order: ClassVar[int] = 10
 
     def data(self, runs: Sequence[RunResult]) -> pd.DataFrame | None:
-        """Columns `variant`, `metric`, `time_s`, `median`, `low`, `high`, `target` and `arrival_s`."""
+        """Columns `variant`, `metric`, `time_s`, `value`, `low`, `high`, `target` and `arrival_s`."""
         comparison = compare(runs)
         target = comparison.target or {}
         metric = _metric(runs, target)
@@ -48,7 +49,7 @@ class LearningCurve(Figure):
                 )
             )
         frame = pd.concat(frames, ignore_index=True).assign(target=target.get(metric, math.nan))
-        return frame[["variant", "metric", "time_s", "median", "low", "high", "target", "arrival_s"]]
+        return frame[["variant", "metric", "time_s", "value", "low", "high", "target", "arrival_s"]]
 
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
         """Steps and bands, the target as a dotted line, a mark where the median run arrives."""
@@ -57,7 +58,9 @@ class LearningCurve(Figure):
         drawn = _style.figure(look, 360, legend=list(frame["variant"].unique()))
         shown = ".1%" if _is_share(metric) else ".4g"
         hover = f"%{{y:{shown}}} (%{{customdata[0]:{shown}}} to %{{customdata[1]:{shown}}})"
-        _lines.add_bands(drawn, frame, "time_s", scale.base, hover + f" after %{{x:.4g}} {scale.unit}")
+        _lines.add_bands(
+            drawn, frame, frame["time_s"] / scale.base, hover + f" after %{{x:.4g}} {scale.unit}"
+        )
         if not math.isnan(target):
             _style.add_level(drawn, target, f"target {_shown(metric, target)}")
             _add_arrivals(drawn, frame, scale)
@@ -71,7 +74,7 @@ class LearningCurve(Figure):
         metric, target = frame["metric"].iloc[0], frame["target"].iloc[0]
         scale = _scale.of_seconds(frame["time_s"].max())
         sheet, axes = _paper.sheet(2.6)
-        _lines.paint_bands(axes, frame, "time_s", scale.base)
+        _lines.paint_bands(axes, frame, frame["time_s"] / scale.base)
         if not math.isnan(target):
             axes.axhline(target, color="black", linestyle=":", linewidth=0.8)
             for number, _, rows in _lines.variants(frame):
