@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgesim.devices.origins import origins
 from edgesim.document import Document, open_document
 from edgesim.errors import InputError
 from edgesim.experiment import Outcome, check_timing_only, execute
@@ -28,12 +29,13 @@ from edgesim.results.data_split import data_split_table
 from edgesim.results.devices import device_table
 from edgesim.results.directory import LOG, RunDirectory
 from edgesim.results.participation import participation_table
-from edgesim.results.run import MANIFEST, RunResult, manifest
+from edgesim.results.run import RunResult, manifest
+from edgesim.results.run import finished_runs as finished_runs
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
 from edgesim.retiming import RETIMED_FROM, record, replay, rescheduled
-from edgesim.scenario import Experiment, resolve, resolve_all
+from edgesim.scenario import Experiment, Scenario, resolve, resolve_all
 from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
 from edgesim.simulation.clock import PacedClock
@@ -143,20 +145,6 @@ def compare_scenario(
     return comparison
 
 
-def finished_runs(names: Sequence[str]) -> list[Path]:
-    """The run directories that these names stand for: each is one, or a folder of them."""
-    found: list[Path] = []
-    for name in names:
-        folder = Path(name)
-        inside = (
-            [folder]
-            if (folder / MANIFEST).is_file()
-            else sorted(m.parent for m in folder.glob(f"*/{MANIFEST}"))
-        )
-        found += inside
-    return found
-
-
 def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = None) -> Comparison:
     """Compare runs that are finished already.
 
@@ -201,7 +189,7 @@ def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
     )
     header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
     outcome = replay(recording, parts)
-    result = _result(parts, outcome, header)
+    result = _result(experiment, parts, outcome, header)
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         directory.finish(result)
     return path, replace(result, manifest={**header, "status": "finished"})
@@ -290,7 +278,7 @@ def _run_prepared(
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         with recording(chosen, path / LOG) as record:
             outcome = _execute(parts, options, watch, record, check_interrupt)
-        result = _result(parts, outcome, header)
+        result = _result(experiment, parts, outcome, header)
         directory.finish(result)
     return replace(result, manifest={**header, "status": "finished"})
 
@@ -320,7 +308,7 @@ def _execute(
     return execute(parts, timing_only=options.timing_only, progress=progress, clock=clock)
 
 
-def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
+def _result(experiment: Experiment, parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunResult:
     scenario = parts.scenario
     tables = {name: frame(name, columns) for name, columns in outcome.tables.items()}
     fleet = parts.fleet
@@ -332,6 +320,8 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         profile: sum(group.count for group in scenario.fleet if group.device_type == profile)
         for profile in dict.fromkeys(fleet.profiles)
     }
+    timed = scenario.cost.name == "measured"
+    tables["origins"] = frame("origins", origins(scenario.fleet, experiment.catalogue, timed=timed))
     tables["participation"] = participation_table(tables["dispatches"], devices)
     if not scenario.dataset.functions:
         split = data_split_table(fleet.profile_of, parts.shards, parts.data.train_y[parts.pool])
@@ -344,7 +334,13 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         notes=outcome.notes,
     )
     summary = summarise(tables, context)
-    return RunResult(scenario.to_yaml(), dict(header), summary, tables, outcome.weights)
+    return RunResult(_written(experiment, scenario), dict(header), summary, tables, outcome.weights)
+
+
+def _written(experiment: Experiment, scenario: Scenario) -> str:
+    """The scenario as resolved, under the question that its file asks."""
+    question = experiment.source.question
+    return f"# {question}\n{scenario.to_yaml()}" if question else scenario.to_yaml()
 
 
 def _one_line(result: RunResult) -> str:

@@ -128,6 +128,9 @@ def compare(
     quiet: Quiet = False,
     sensitivity: Sensitivity = 0,
     log: Log = [],  # noqa: B006
+    report: Annotated[
+        bool, typer.Option("--report", help="also write report.html into the folder of the runs")
+    ] = False,
 ) -> None:
     """Run the variants of a scenario over seeds: who finishes the task first?"""
     from edgesim.campaign import compare_runs, compare_scenario, finished_runs
@@ -146,6 +149,52 @@ def compare(
             "compare takes one scenario, or run directories (runs/NAME, or runs/NAME/VARIANT-seedN ...)"
         )
     _print(to_json(comparison), as_json, lambda: render(comparison))
+    if report:
+        from edgesim.reports.page import FILE, place, write
+
+        path = place(runs) if runs else out / comparison.scenario / FILE
+        write(comparison, path)
+        print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN ...", help="run directories, or folders of them")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="the page; report.html in the folder of the runs if absent"),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="write each figure there, too, as PNG and SVG for a paper"),
+    ] = None,
+    sensitivity: Sensitivity = 0,
+    download: Download = False,
+) -> None:
+    """One HTML page on finished runs: the answer, curves, timeline and tables. It opens offline."""
+    from edgesim.reports.comparison import compare as compare_results
+    from edgesim.reports.page import headline, paint, place, write
+    from edgesim.results.run import finished_runs, read
+
+    directories = finished_runs(runs)
+    if not directories:
+        shown = ", ".join(map(str, runs))
+        raise InputError(f"{shown}: no run is there; give run directories, or a folder of them")
+    path = out or place(directories)
+    if sensitivity:
+        from edgesim.campaign import Options, compare_runs
+
+        options = Options(path.parent, sensitivity=sensitivity, download=download)
+        comparison = compare_runs(directories, options)
+    else:
+        comparison = compare_results([read(directory) for directory in directories])
+    write(comparison, path)
+    print(headline(comparison))
+    if figures is not None:
+        print(f"figures: {len(paint(comparison.runs, figures))} files in {figures}")
+    print(f"report: {path}")
 
 
 @app.command()

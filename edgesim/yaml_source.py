@@ -46,11 +46,19 @@ _PLAIN_KEY = re.compile(r"[\w./-]{1,60}")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A parsed file: its data, and for each key path the place (`file:line`) where it stands."""
+    """A parsed file.
+
+    Attributes:
+        name: how messages call it.
+        data: what it says.
+        places: for each key path the place (`file:line`) where it stands.
+        question: what the comment in its first line says; empty where there is none.
+    """
 
     name: str
     data: Any
     places: Mapping[KeyPath, str]
+    question: str = ""
 
     def place(self, path: KeyPath) -> str:
         """The place of a path, or of the nearest enclosing one that is written in the file."""
@@ -108,7 +116,12 @@ def parse(text: str, name: str) -> Source:
         builder.problems.append(Problem(message, place=place))
     if builder.problems:
         raise InputError(*builder.problems)
-    return Source(name, data, builder.places)
+    return Source(name, data, builder.places, _first_comment(text))
+
+
+def _first_comment(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line.lstrip("#").strip() if line.startswith("#") else ""
 
 
 @dataclass

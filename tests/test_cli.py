@@ -72,6 +72,7 @@ def test_compare_prints_a_table_and_leaves_a_directory_per_run(tiny: Path) -> No
         "evaluations.parquet",
         "manifest.json",
         "model.safetensors",
+        "origins.parquet",
         "participation.parquet",
         "scenario.yaml",
         "summary.json",

@@ -494,3 +494,16 @@ def test_the_nearest_known_name_is_suggested(name: str, hint: str) -> None:
 )
 def test_paths_are_written_as_people_write_them(path: tuple[str | int, ...], shown: str) -> None:
     assert yaml_source.show_path(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("# Who is first?\nname: x\n", "Who is first?"),
+        ("name: x # Who is first?\n", ""),
+        ("\n# Who is first?\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_comment_in_the_first_line_is_the_question(text: str, question: str) -> None:
+    assert yaml_source.parse(text, "x.yaml").question == question

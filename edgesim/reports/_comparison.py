@@ -10,7 +10,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgesim.errors import InputError
@@ -75,12 +75,14 @@ class Comparison:
         target: metric and value to be reached; null where there is none.
         variants: in the order in which their first runs were given.
         sensitivity: how often their ranking stays within the profiles' ranges; null where not asked for.
+        runs: what was compared, in the order in which it was given.
     """
 
     scenario: str
     target: Mapping[str, float] | None
     variants: tuple[Variant, ...]
     sensitivity: Sensitivity | None = None
+    runs: tuple[RunResult, ...] = field(default=(), repr=False, compare=False)
 
 
 def compare(runs: Sequence[RunResult]) -> Comparison:
@@ -105,7 +107,7 @@ def compare(runs: Sequence[RunResult]) -> Comparison:
     target = _common_target(runs)
     baseline_s = _arrivals(next(iter(by_variant.values())))
     variants = tuple(_variant(name, group, baseline_s) for name, group in by_variant.items())
-    return Comparison(", ".join(scenarios), target, variants)
+    return Comparison(", ".join(scenarios), target, variants, runs=tuple(runs))
 
 
 def variant_names(runs: Sequence[RunResult]) -> list[str]:

@@ -24,7 +24,22 @@ from edgesim.results import files
 if TYPE_CHECKING:
     from edgesim.sensitivity import Sensitivity
 
-__all__ = ["Comparison", "compare", "render", "to_csv", "to_json", "variant_names", "write"]
+__all__ = [
+    "Comparison",
+    "Variant",
+    "arrivals_known",
+    "columns",
+    "compare",
+    "interval",
+    "participation_rows",
+    "render",
+    "sensitivity_sentence",
+    "show_seed",
+    "to_csv",
+    "to_json",
+    "variant_names",
+    "write",
+]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     yield _title(comparison)
     yield _main_table(comparison)
     if comparison.sensitivity is not None:
-        yield _sensitivity(comparison.sensitivity)
+        yield sensitivity_sentence(comparison.sensitivity)
     yield "Updates aggregated of visits, by device class:"
     yield _participation_table(comparison)
     yield _seconds.sentence(sum((Counter(variant.cost_basis) for variant in comparison.variants), Counter()))
@@ -122,27 +137,33 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
 
 def _title(comparison: Comparison) -> str:
     target = ", ".join(f"{metric} {value:g}" for metric, value in (comparison.target or {}).items())
-    what = f"time to {target}" if _arrivals_known(comparison) else "whole runs"
+    what = f"time to {target}" if arrivals_known(comparison) else "whole runs"
     runs = max(len(variant.seeds) for variant in comparison.variants)
     interval = "their range" if runs < BOOTSTRAP_FROM else "the 95 % interval"
     over = f"; medians over seeds, in brackets {interval}" if runs > 1 else ""
     return f"{comparison.scenario}: {what}{over}"
 
 
-def _arrivals_known(comparison: Comparison) -> bool:
+def arrivals_known(comparison: Comparison) -> bool:
+    """Whether seconds to a target are known, of runs that arrived or of runs that did not."""
     return any(variant.seconds_to_target is not None for variant in comparison.variants)
 
 
 def _main_table(comparison: Comparison) -> Table:
-    """Times to the target where one is known, else the times of whole runs."""
-    columns = (_TO_TARGET if _arrivals_known(comparison) else _WHOLE_RUN) | _reached(comparison) | _SPENT
+    shown = columns(comparison)
     table = Table(box=box.MARKDOWN)
     table.add_column("variant")
-    for heading in columns:
+    for heading in shown:
         table.add_column(heading, justify="right")
     for variant in comparison.variants:
-        table.add_row(variant.name, *(show(variant) for show in columns.values()))
+        table.add_row(variant.name, *(show(variant) for show in shown.values()))
     return table
+
+
+def columns(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:
+    """What is shown of each variant, by heading; the times are to the target where known, else whole runs."""
+    times = _TO_TARGET if arrivals_known(comparison) else _WHOLE_RUN
+    return times | _reached(comparison) | _SPENT
 
 
 def _reached(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:
@@ -155,11 +176,12 @@ def _arrival(variant: Variant) -> str:
     if found is None or variant.reached is None:
         return _format.UNKNOWN
     missed = f"not reached {runs - variant.reached}/{runs}" if variant.reached < runs else ""
-    shown = _interval(found, _format.seconds) if math.isfinite(found.low) else ""
+    shown = interval(found, _format.seconds) if math.isfinite(found.low) else ""
     return ", ".join(part for part in (shown, missed) if part)
 
 
-def _interval(found: Spread | None, show: Callable[[float], str]) -> str:
+def interval(found: Spread | None, show: Callable[[float], str]) -> str:
+    """A median with its interval in brackets, where it has one."""
     if found is None:
         return _format.UNKNOWN
     median, low, high = show(found.median), show(found.low), show(found.high)
@@ -171,14 +193,14 @@ _TO_TARGET: dict[str, Callable[[Variant], str]] = {
     "speed-up": lambda variant: _format.factor(variant.speedup),
 }
 _WHOLE_RUN: dict[str, Callable[[Variant], str]] = {
-    "time of the run": lambda variant: _interval(variant.virtual_s, _format.seconds),
+    "time of the run": lambda variant: interval(variant.virtual_s, _format.seconds),
     "aggregations": lambda variant: _format.count(variant.aggregations),
 }
 _ACCURACY: dict[str, Callable[[Variant], str]] = {
-    "final accuracy": lambda variant: _interval(variant.final_accuracy, _format.fraction),
+    "final accuracy": lambda variant: interval(variant.final_accuracy, _format.fraction),
 }
 _GAP: dict[str, Callable[[Variant], str]] = {
-    "final gap": lambda variant: _interval(variant.final_gap, _format.number),
+    "final gap": lambda variant: interval(variant.final_gap, _format.number),
 }
 _SPENT: dict[str, Callable[[Variant], str]] = {
     "bytes up": lambda variant: _format.size(variant.bytes_up),
@@ -186,17 +208,18 @@ _SPENT: dict[str, Callable[[Variant], str]] = {
 }
 
 
-def _sensitivity(found: Sensitivity) -> str:
+def sensitivity_sentence(found: Sensitivity) -> str:
+    """How often the ranking stays where device figures are drawn, and what was not drawn."""
     drawn = f"Rates, overheads and links drawn {found.draws} times within their ranges"
     never = f"; never there: {', '.join(found.unranked)}" if found.unranked else ""
     fixed = f"; without a range and fixed: {', '.join(found.fixed)}" if found.fixed else ""
     if found.stays is None:
         return f"{drawn}: no ranking, as no variant arrives in its median run{fixed}"
-    interval = f"{_format.fraction(found.low)} to {_format.fraction(found.high)}"
+    between = f"{_format.fraction(found.low)} to {_format.fraction(found.high)}"
     first = ", ".join(f"{name} {_format.fraction(share)}" for name, share in found.first.items())
     return (
         f"{drawn}: the ranking {' < '.join(found.ranking)} stays in {_format.fraction(found.stays)} "
-        f"({interval}); first is {first}{never}{fixed}"
+        f"({between}); first is {first}{never}{fixed}"
     )
 
 
@@ -205,10 +228,17 @@ def _participation_table(comparison: Comparison) -> Table:
     table.add_column("device class")
     for variant in comparison.variants:
         table.add_column(variant.name, justify="right")
-    profiles = dict.fromkeys(profile for variant in comparison.variants for profile in variant.participation)
-    for profile in profiles:
-        table.add_row(profile, *(_participation(variant, profile) for variant in comparison.variants))
+    for profile, cells in participation_rows(comparison).items():
+        table.add_row(profile, *cells)
     return table
+
+
+def participation_rows(comparison: Comparison) -> dict[str, list[str]]:
+    """Of each device class, the updates aggregated of visits, variant by variant."""
+    profiles = dict.fromkeys(profile for variant in comparison.variants for profile in variant.participation)
+    return {
+        profile: [_participation(variant, profile) for variant in comparison.variants] for profile in profiles
+    }
 
 
 def _participation(variant: Variant, profile: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -86,6 +86,20 @@ def _vector_instructions() -> str:
     """The widest that NumPy found: float results may differ between them."""
     found: list[str] = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     return found[-1] if found else "baseline"
+
+
+def finished_runs(names: Sequence[str | Path]) -> list[Path]:
+    """The run directories that these names stand for: each is one, or a folder of them."""
+    found: list[Path] = []
+    for name in names:
+        folder = Path(name)
+        inside = (
+            [folder]
+            if (folder / MANIFEST).is_file()
+            else sorted(m.parent for m in folder.glob(f"*/{MANIFEST}"))
+        )
+        found += inside
+    return found
 
 
 def read(path: Path) -> RunResult:

@@ -123,6 +123,17 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "busy_s": _NUMBER,
             "peak_bps": _NUMBER,
         },
+        "origins": {
+            "entry": _INTEGER,
+            "profile": _TEXT,
+            "devices": _INTEGER,
+            "figure": _TEXT,
+            "value": _NUMBER_OR_NULL,
+            "low": _NUMBER_OR_NULL,
+            "high": _NUMBER_OR_NULL,
+            "basis": _TEXT,
+            "source": _TEXT_OR_NULL,
+        },
         "growth": {
             "time_s": _NUMBER,
             "version": _INTEGER,
@@ -136,7 +147,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links", "participation", "divergence", "growth", "data_split")
+LATER = ("devices", "links", "participation", "divergence", "origins", "growth", "data_split")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

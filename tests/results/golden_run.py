@@ -116,6 +116,17 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "busy_s": [5.0, 2.0],
         "peak_bps": [1600.0, 800.0],
     },
+    "origins": {
+        "entry": [0, 1, 2],
+        "profile": ["fast", "slow", "tiny"],
+        "devices": [2, 1, 1],
+        "figure": ["rate_flops", "rate_flops", "idle_w"],
+        "value": [1e9, 1e8, None],
+        "low": [5e8, 5e7, None],
+        "high": [2e9, 2e8, None],
+        "basis": ["measured", "estimated", "unknown"],
+        "source": ["timed by us", "a tenth of fast", None],
+    },
     "growth": {
         "time_s": [5.0, 5.0, 10.0],
         "version": [1, 1, 2],

@@ -64,6 +64,7 @@ def test_a_finished_run_has_the_files_of_the_design(tmp_path: Path) -> None:
         "links.parquet",
         "manifest.json",
         "model.safetensors",
+        "origins.parquet",
         "participation.parquet",
         "scenario.yaml",
         "summary.json",

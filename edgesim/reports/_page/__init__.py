@@ -1,0 +1,1 @@
+"""What `edgesim.reports.page` is made of."""

@@ -1,0 +1,117 @@
+"""The answer in one sentence with its numbers, and what keeps it from being the whole truth."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgesim.learner import falls
+from edgesim.reports import _format
+from edgesim.reports._page import endings
+from edgesim.reports._page.phrases import listed, overlap, seeds, show_target, with_range
+from edgesim.reports._statistics import Spread
+from edgesim.reports.comparison import Comparison, Variant, arrivals_known, variant_names
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the first screen of a report says.
+
+    Attributes:
+        sentence: the answer.
+        caveats: sentences on how far it holds.
+    """
+
+    sentence: str
+    caveats: tuple[str, ...]
+
+
+def answer(comparison: Comparison) -> Answer:
+    """Who is first, by how much, and how far that holds."""
+    if not arrivals_known(comparison):
+        untrained = all(run.manifest["timing_only"] for run in comparison.runs)
+        return Answer(endings.sentence(comparison), tuple(endings.caveats(comparison, untrained=untrained)))
+    arrived = [variant for variant in comparison.variants if math.isfinite(_arrival(variant).median)]
+    arrived.sort(key=lambda variant: _arrival(variant).median)
+    sentence = _first(comparison, arrived) if arrived else _nobody(comparison)
+    return Answer(sentence, tuple(_caveats(comparison, arrived)))
+
+
+def _arrival(variant: Variant) -> Spread:
+    """Infinite where it is not known: such a variant did not arrive either."""
+    return variant.seconds_to_target or Spread(math.inf, math.inf, math.inf)
+
+
+def _first(comparison: Comparison, arrived: Sequence[Variant]) -> str:
+    target, first = show_target(comparison), arrived[0]
+    after = f"after {with_range(_arrival(first), first, _format.seconds)}"
+    if len(comparison.variants) == 1:
+        return f"{first.name} reaches {target} {after}."
+    equal = [each.name for each in arrived if _arrival(each).median == _arrival(first).median]
+    if len(equal) > 1:
+        return f"{listed(equal)} reach {target} at the same time, {after}."
+    return f"{first.name} reaches {target} first, {after}{_against(comparison, arrived)}."
+
+
+def _against(comparison: Comparison, arrived: Sequence[Variant]) -> str:
+    """How far the first is ahead of what it is compared with: the scenario's first variant, else the next."""
+    first, baseline = arrived[0], comparison.variants[0]
+    other = baseline if first is not baseline else arrived[1] if len(arrived) > 1 else None
+    if other is None:
+        return "; no other does in most of its runs"
+    if math.isinf(_arrival(other).median):
+        return f"; {other.name} does not in most of its runs"
+    ratio = first.speedup if other is baseline else other.speedup
+    faster = (
+        ""
+        if not ratio
+        else f", {ratio if other is baseline else 1 / ratio:.3g} times as fast as {other.name}"
+    )
+    return f"{faster} ({_format.seconds(_arrival(other).median)})"
+
+
+def _nobody(comparison: Comparison) -> str:
+    """No variant arrives in its median run: what comes nearest."""
+    target, alone = show_target(comparison), len(comparison.variants) == 1
+    most = max(comparison.variants, key=lambda variant: variant.reached or 0)
+    if most.reached:
+        count = f"{most.reached} of {len(most.seeds)} runs"
+        only = f"{most.name} reaches {target} in {count} only."
+        return (
+            only
+            if alone
+            else f"No variant reaches {target} in most of its runs; {most.name} does in {count}."
+        )
+    name, best = _nearest(comparison)
+    if alone:
+        return f"{name} does not reach {target}; the best it gets to is {best:.3g}."
+    return f"No variant reaches {target}; {name} comes nearest, with {best:.3g} at its best."
+
+
+def _nearest(comparison: Comparison) -> tuple[str, float]:
+    """The variant that gets nearest to the target, and its best value of that metric (median over runs)."""
+    metric = next(iter(comparison.target or {}))
+    found: dict[str, list[float]] = {}
+    for name, run in zip(variant_names(comparison.runs), comparison.runs, strict=True):
+        best = run.summary["best"].get(metric)
+        found.setdefault(name, []).append(math.nan if best is None else best)
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    known = {name: value for name, value in medians.items() if not math.isnan(value)} or medians
+    choose = min if falls(metric) else max
+    name = choose(known, key=lambda each: known[each])
+    return name, known[name]
+
+
+def _caveats(comparison: Comparison, arrived: Sequence[Variant]) -> Iterator[str]:
+    yield from seeds(comparison)
+    if len(arrived) > 1:
+        yield from overlap(arrived[0], arrived[1], _arrival, _format.seconds)
+    for variant in comparison.variants if arrived else ():
+        reached, runs = variant.reached or 0, len(variant.seeds)
+        if reached < runs:
+            count = f"{reached} of its {runs} runs" if runs > 1 else "its run"
+            when = _format.seconds(variant.virtual_s.high)
+            missed = f"in {count}" if reached else f"in none of its {runs} runs" if runs > 1 else "not at all"
+            yield f"{variant.name} reaches the target {missed}; its runs ended after {when} at the latest."

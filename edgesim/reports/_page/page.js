@@ -1,0 +1,76 @@
+"use strict";
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const PRINTED_PX = 700;
+
+  const unpack = async (id) => {
+    const packed = atob(document.getElementById(id).textContent);
+    const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+
+  const load = (text) => {
+    const script = document.createElement("script");
+    script.textContent = text;
+    document.head.append(script);
+  };
+
+  const pause = () => new Promise((resolve) => setTimeout(resolve));
+  const plots = () => [...document.querySelectorAll(".plot.drawn")];
+  const look = () => (dark.matches ? "dark" : "light");
+
+  const draw = (content, name) => {
+    const place = document.getElementById(name);
+    const { data, layout } = content.plots[name];
+    const hold = touch ? { dragmode: false } : {}; // a finger on a figure scrolls the page
+    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? true : "hover" };
+    place.replaceChildren();
+    place.classList.add("drawn");
+    return Plotly.newPlot(place, data, { ...layout, ...hold, template: content.templates[look()] }, config);
+  };
+
+  const save = (file, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+    link.download = file;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+
+  const give_up = (error) => {
+    for (const place of document.querySelectorAll(".plot:not(.drawn)")) {
+      place.textContent = `This browser cannot show the figure (${error.message}). `
+        + "It needs Chrome 80, Firefox 113, Safari 16.4 or later.";
+      place.classList.add("failed");
+    }
+  };
+
+  const start = async () => {
+    const content = JSON.parse(await unpack("packed-content"));
+    for (const button of document.querySelectorAll("[data-file]")) {
+      button.addEventListener("click", () => save(button.dataset.file, content.files[button.dataset.file]));
+    }
+    load(await unpack("packed-library"));
+    const restyle = (change) => plots().map((place) => Plotly.relayout(place, change));
+    dark.addEventListener("change", () => restyle({ template: content.templates[look()] }));
+    addEventListener("beforeprint", () => {
+      restyle({ template: content.templates.light, width: PRINTED_PX, autosize: false });
+    });
+    addEventListener("afterprint", () => {
+      restyle({ template: content.templates[look()], width: null, autosize: true });
+    });
+    for (const name of Object.keys(content.plots)) {
+      await draw(content, name);
+      await pause();
+    }
+    document.documentElement.dataset.drawn = plots().length;
+    performance.mark("figures drawn");
+  };
+
+  start().catch((error) => {
+    give_up(error);
+    throw error;
+  });
+})();
