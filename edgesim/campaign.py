@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgesim.document import Document, open_document
-from edgesim.errors import InputError
+from edgesim.document import Document, Given, open_document
+from edgesim.errors import InputError, Problem
 from edgesim.experiment import Outcome, Progress, check_timing_only, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, prepare
@@ -69,7 +69,7 @@ class Options:
 class _Task:
     """One run of a comparison, small enough to send to another process."""
 
-    scenario: str
+    scenario: Given
     variant: str | None
     seed: int | None
     options: Options
@@ -78,20 +78,23 @@ class _Task:
         return resolve(open_document(self.scenario), self.variant, self.options.overrides, self.seed)
 
 
-def run_one(name: str, variant: str | None, seed: int | None, options: Options) -> tuple[Path, RunResult]:
+def run_one(
+    scenario: Given, variant: str | None, seed: int | None, options: Options
+) -> tuple[Path, RunResult]:
     """Run one variant of a scenario into its directory.
 
     Raises:
         InputError: something in the scenario or the options is wrong; nothing was written.
         RunFailed: the run could not be completed; its manifest says so.
     """
-    document = open_document(name)
+    document = open_document(scenario)
     if variant is None and document.variants:
-        raise InputError(
-            f"{name} has variants: choose one with --variant ({', '.join(document.variants)}), "
-            "or compare them all"
+        message = (
+            f"has variants ({', '.join(document.variants)}): choose one, as in --variant "
+            f"{document.variants[0]}, or compare them all"
         )
-    task = _Task(name, variant, seed, options)
+        raise InputError(Problem(message, place=document.source.name))
+    task = _Task(scenario, variant, seed, options)
     with display(quiet=options.quiet or options.realtime is not None) as shown:
         return _run_shown(task, shown)
 
@@ -106,7 +109,7 @@ def _run_shown(task: _Task, shown: Display) -> tuple[Path, RunResult]:
 
 
 def compare_scenario(
-    name: str, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
+    scenario: Given, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
 ) -> Comparison:
     """Run the variants of a scenario over seeds, and compare them; all is checked before the first run.
 
@@ -114,9 +117,9 @@ def compare_scenario(
         InputError: something in the scenario or the options is wrong; nothing was written.
         RunFailed: a run could not be completed.
     """
-    document = open_document(name)
+    document = open_document(scenario)
     tasks = [
-        _Task(name, variant, seed, options)
+        _Task(scenario, variant, seed, options)
         for variant in _chosen(document, variants, options)
         for seed in (seeds or (None,))
     ]

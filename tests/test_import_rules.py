@@ -34,8 +34,8 @@ BOTH = [
     {"sensitivity"},
     {"profiling", "reports", "playing"},
     {"campaign"},
-    {"cli"},
-    {"__main__"},
+    {"cli", "api"},
+    {"__main__", "__init__"},
 ]
 BELOW = {  # the rows that each row stands on, its own lower ones aside
     "bottom": [],

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pandas as pd
 
 from edgesim.errors import InputError
 from edgesim.reports._statistics import Spread, speedup, spread
@@ -71,12 +73,26 @@ class Comparison:
         target: metric and value to be reached; null where there is none.
         variants: in the order in which their first runs were given.
         sensitivity: how often their ranking stays within the profiles' ranges; null where not asked for.
+        runs: what was compared, in the order in which it was given.
     """
 
     scenario: str
     target: Mapping[str, float] | None
     variants: tuple[Variant, ...]
     sensitivity: Sensitivity | None = None
+    runs: tuple[RunResult, ...] = field(default=(), repr=False, compare=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per variant in base units, with intervals: see `edgesim.reports.comparison.to_frame`."""
+        from edgesim.reports.comparison import to_frame  # which stands on this file
+
+        return to_frame(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of `edgesim compare`."""
+        from edgesim.reports.comparison import to_html
+
+        return to_html(self)
 
 
 def compare(runs: Sequence[RunResult]) -> Comparison:
@@ -101,7 +117,7 @@ def compare(runs: Sequence[RunResult]) -> Comparison:
     target = _common_target(runs)
     baseline_s = _arrivals(next(iter(by_variant.values())))
     variants = tuple(_variant(name, group, baseline_s) for name, group in by_variant.items())
-    return Comparison(", ".join(scenarios), target, variants)
+    return Comparison(", ".join(scenarios), target, variants, runs=tuple(runs))
 
 
 def variant_names(runs: Sequence[RunResult]) -> list[str]:
