@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -305,6 +306,21 @@ def profile(
         print(failure, file=sys.stderr)
     if done.code:
         raise typer.Exit(done.code)
+
+
+@app.command()
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="of the scenario, which must not exist")
+    ] = Path("scenario.yaml"),
+) -> None:
+    """Write a scenario of ten commented lines to begin with."""
+    from edgesim.drafting import Draft, asked, write
+
+    draft = asked() if sys.stdin.isatty() and sys.stderr.isatty() else Draft()
+    write(file, draft)
+    print(f"{file}: {draft.question}")
+    print(f"The answer: edgesim compare {shlex.quote(str(file))}")
 
 
 @app.command()

@@ -27,7 +27,7 @@ BOTH = [
     {"document", "sections", "progress", "interrupts", "composition"},
     {"scenario"},
     {"capacity", "seconds"},
-    {"validation"},
+    {"validation", "drafting"},
     {"parts"},
     {"experiment"},
     {"planning", "retiming"},
