@@ -19,13 +19,14 @@ from edgesim.parts import Parts, prepare
 from edgesim.planning import VariantPlan, plan
 from edgesim.playing import playing
 from edgesim.progress import INTERVAL_S, Display, Report, display, every
+from edgesim.reports import citations
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
 from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
 from edgesim.results.participation import participation_table
-from edgesim.results.run import MANIFEST, RunResult, manifest
+from edgesim.results.run import MANIFEST, PAPERS, RunResult, manifest
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
 from edgesim.results.tables import frame
@@ -197,6 +198,7 @@ def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
         device=before["device"],
         timing_only=before["timing_only"],
     )
+    header |= {key: before[key] for key in (PAPERS,) if key in before}
     header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
     outcome = replay(recording, parts)
     result = _result(parts, outcome, header)
@@ -287,6 +289,7 @@ def _run_prepared(
         device=parts.scenario.execution.device,
         timing_only=options.timing_only,
     )
+    header[PAPERS] = citations.to_json(citations.behind([parts.scenario]))
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         outcome = _execute(parts, options, _progress(parts, report, check_interrupt), check_interrupt)
         result = _result(parts, outcome, header)

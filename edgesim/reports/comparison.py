@@ -127,7 +127,7 @@ def to_html(comparison: Comparison) -> str:
     """The main table of `render` and the warnings as HTML."""
     shown = {
         heading: [show(variant) for variant in comparison.variants]
-        for heading, show in _columns(comparison).items()
+        for heading, show in columns(comparison).items()
     }
     table = pd.DataFrame(shown, index=[variant.name for variant in comparison.variants])
     notes = "".join(f"<p>{escape(warning)}</p>" for warning in _warnings(comparison))
@@ -176,31 +176,33 @@ def _warnings(comparison: Comparison) -> Iterator[str]:
 
 def _title(comparison: Comparison) -> str:
     target = ", ".join(f"{metric} {value:g}" for metric, value in (comparison.target or {}).items())
-    what = f"time to {target}" if _arrivals_known(comparison) else "whole runs"
+    what = f"time to {target}" if arrivals_known(comparison) else "whole runs"
     runs = max(len(variant.seeds) for variant in comparison.variants)
     interval = "their range" if runs < BOOTSTRAP_FROM else "the 95 % interval"
     over = f"; medians over seeds, in brackets {interval}" if runs > 1 else ""
     return f"{comparison.scenario}: {what}{over}"
 
 
-def _arrivals_known(comparison: Comparison) -> bool:
+def arrivals_known(comparison: Comparison) -> bool:
+    """Whether seconds to a target are known, of runs that arrived or of runs that did not."""
     return any(variant.seconds_to_target is not None for variant in comparison.variants)
 
 
 def _main_table(comparison: Comparison) -> Table:
-    columns = _columns(comparison)
+    shown = columns(comparison)
     table = Table(box=box.MARKDOWN)
     table.add_column("variant")
-    for heading in columns:
+    for heading in shown:
         table.add_column(heading, justify="right")
     for variant in comparison.variants:
-        table.add_row(variant.name, *(show(variant) for show in columns.values()))
+        table.add_row(variant.name, *(show(variant) for show in shown.values()))
     return table
 
 
-def _columns(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:
-    """Times to the target where one is known, else the times of whole runs."""
-    return (_TO_TARGET if _arrivals_known(comparison) else _WHOLE_RUN) | _reached(comparison) | _SPENT
+def columns(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:
+    """What is shown of each variant, by heading; the times are to the target where known, else whole runs."""
+    times = _TO_TARGET if arrivals_known(comparison) else _WHOLE_RUN
+    return times | _reached(comparison) | _SPENT
 
 
 def _reached(comparison: Comparison) -> dict[str, Callable[[Variant], str]]:

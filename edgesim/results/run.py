@@ -28,6 +28,9 @@ TABLES: Mapping[str, str] = {name: f"{name}.parquet" for name in tables.SCHEMAS}
 TIMELINE = "timeline.json.gz"
 WEIGHTS = "model.safetensors"
 
+PAPERS = "papers"
+"""The key of a manifest under which stand the papers behind what the run used, as `edgesim cite` has them."""
+
 FORMAT = "edgesim run 1"
 """What a manifest calls itself; the number changes when older readers could not read the directory."""
 
