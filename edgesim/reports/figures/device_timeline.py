@@ -1,0 +1,250 @@
+"""Who downloaded, computed, uploaded and waited, and when: the visits of some devices, bar by bar."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.figure import Figure as Sheet
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from edgesim.registry import component
+from edgesim.reports import _format
+from edgesim.reports.figures import _paper, _rows, _runs, _scale, _style, _visits
+from edgesim.reports.figures._figure import Figure, Look
+from edgesim.results.run import RunResult
+
+DEVICES = 40
+"""Rows that a reader can take in, all variants together."""
+
+VISITS = 1000
+"""Visits that a browser draws at once; where there are more the timeline ends sooner."""
+
+_VISITS_AT_FIRST = 6  # of each row, in the part that one sees before zooming out
+
+
+@component
+class DeviceTimeline(Figure):
+    """The parts of the visits of some devices of each class, the same ones in every variant."""
+
+    title: ClassVar[str] = "Who worked, who waited"
+    caption: ClassVar[str] = (
+        "One row per device, on the same virtual time for all variants: look for who is waited for (the"
+        " others are grey) and whose work is lost (hatched: cut off, late or never merged). Drag to zoom,"
+        " double-click for all of it."
+    )
+    order: ClassVar[int] = 20
+
+    def data(self, runs: Sequence[RunResult]) -> pd.DataFrame | None:
+        """A row for each part of a visit.
+
+        Columns `variant`, `seed`, `profile`, `devices` of this profile that were ever sent out, `shown` of
+        them, `device`, `dispatch`, `submodel`, `outcome`, `part`, `begin_s`, `duration_s`, `cut_off`, `end_s`
+        of the run, and `until_s`, to which visits are given; ordered by variant, profile and device, the
+        slowest first.
+        """
+        each = {name: (run, _visits.visits(run)) for name, run in _runs.one_each(runs).items()}
+        chosen = _chosen(pd.concat(found for _, found in each.values()), DEVICES // len(each))
+        if chosen.empty:
+            return None
+        frames = [
+            _bars(found[found["device"].isin(chosen["device"])]).assign(
+                variant=name, seed=_runs.seed_of(run), end_s=float(run.tables["evaluations"]["time_s"].max())
+            )
+            for name, (run, found) in each.items()
+        ]
+        frame = _first(pd.concat(frames, ignore_index=True)).merge(chosen, on="device")
+        frame["variant"] = pd.Categorical(frame["variant"], list(each))
+        frame = frame.sort_values(["variant", "rank", "begin_s"], ignore_index=True)
+        order = [
+            "variant",
+            "seed",
+            "profile",
+            "devices",
+            "shown",
+            "device",
+            "dispatch",
+            "submodel",
+            "outcome",
+        ]
+        return frame.astype({"variant": "str"})[
+            [*order, "part", "begin_s", "duration_s", "cut_off", "end_s", "until_s"]
+        ]
+
+    def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
+        """Bars by part of a visit; the beginning at first, all of it by double-click."""
+        rows, frame = _laid_out(frame)
+        scale = _scale.of_seconds(_window_s(frame))
+        parts = list(frame["part"].unique())
+        drawn = _style.figure(look, 40 + _rows.ROW_PX * rows.length, legend=[*parts, "not merged"])
+        for part, lost in itertools.product(_visits.PARTS, (False, True)):
+            _add_bars(drawn, frame[(frame["part"] == part) & (frame["lost"] == lost)], scale.base)
+        _add_legend(drawn, parts)
+        _rows.add_rows(drawn, rows)
+        drawn.update_xaxes(
+            title_text=f"virtual time, {scale.unit}{_note(frame)}", range=[0, _window_s(frame) / scale.base]
+        )
+        return drawn.update_layout(barmode="overlay", bargap=0.15)
+
+    @_paper.styled
+    def matplotlib(self, frame: pd.DataFrame) -> Sheet:
+        """The beginning, on a whole page."""
+        rows, frame = _laid_out(frame)
+        scale = _scale.of_seconds(_window_s(frame))
+        sheet, axes = _paper.sheet(0.7 + _rows.ROW_IN * rows.length, _paper.PAGE_IN)
+        for part, lost in itertools.product(_visits.PARTS, (False, True)):
+            found = frame[(frame["part"] == part) & (frame["lost"] == lost)]
+            axes.barh(
+                found["row"],
+                found["duration_s"] / scale.base,
+                left=found["begin_s"] / scale.base,
+                height=0.8,
+                color=_paper.phase(part),
+                hatch="//////" if lost else None,
+                edgecolor="white" if lost else "none",
+                linewidth=0,
+            )
+        _rows.paint_rows(axes, rows)
+        axes.set_xlim(0, _window_s(frame) / scale.base)
+        axes.set_xlabel(f"virtual time, {scale.unit}{_note(frame)}")
+        parts = [part for part in _visits.PARTS if part in set(frame["part"])]
+        handles = [Patch(color=_paper.phase(part), label=part, linewidth=0) for part in parts]
+        hatch = Patch(facecolor="grey", edgecolor="white", hatch="//////", label="not merged", linewidth=0)
+        sheet.legend(handles=[*handles, hatch], loc="outside lower center", ncols=len(handles) + 1)
+        return sheet
+
+
+def _chosen(visits: pd.DataFrame, at_most: int) -> pd.DataFrame:
+    """Some devices of each profile, evenly from that with the longest visits to that with the shortest.
+
+    Returns:
+        Columns `device`, `profile`, `devices`, `shown` and `rank`, the slowest profile first.
+    """
+    busy_s = visits["ended_s"] - visits["dispatched_s"] - visits["paused_s"]
+    mean_s = busy_s.groupby([visits["profile"], visits["device"]]).mean()
+    slowest_s = mean_s.groupby("profile").median().sort_values(ascending=False)
+    profiles = _evenly(slowest_s.index.to_numpy(), at_most)
+    found = []
+    for number, profile in enumerate(profiles):
+        devices = mean_s[profile].sort_values(ascending=False, kind="stable").index.to_numpy()
+        share = at_most // len(profiles) + (number < at_most % len(profiles))
+        shown = _evenly(devices, max(1, share))
+        found.append(
+            pd.DataFrame({"device": shown}).assign(profile=profile, devices=len(devices), shown=len(shown))
+        )
+    if not found:
+        return pd.DataFrame({"device": []})
+    return pd.concat(found, ignore_index=True).rename_axis("rank").reset_index()
+
+
+def _evenly(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """So many of the values, the first and the last among them; the one in the middle where it is but one."""
+    if count >= len(values):
+        return values
+    last = len(values) - 1
+    places = np.linspace(0, last, count) if count > 1 else np.array([last / 2])
+    found: NDArray[Any] = values[np.round(places).astype(int)]
+    return found
+
+
+def _bars(visits: pd.DataFrame) -> pd.DataFrame:
+    return _visits.bars(visits).merge(visits[["dispatch", "device", "submodel", "outcome"]], on="dispatch")
+
+
+def _first(frame: pd.DataFrame) -> pd.DataFrame:
+    """The bars of the first visits of all variants, up to a time that is the same for them."""
+    begun_s = _begun_s(frame)
+    until_s = frame["end_s"].max() if len(begun_s) <= VISITS else begun_s[VISITS]
+    return frame[frame["begin_s"] < until_s].assign(until_s=until_s)
+
+
+def _begun_s(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """When the visits begin, in order."""
+    found: NDArray[np.float64] = frame.groupby(["variant", "dispatch"])["begin_s"].min().to_numpy()
+    return np.sort(found)
+
+
+def _laid_out(frame: pd.DataFrame) -> tuple[_rows.Rows, pd.DataFrame]:
+    """The rows, and the table with the row of each bar and whether its work was lost."""
+    frame = frame.assign(
+        run=frame["variant"] + ", ends after " + frame["end_s"].map(_format.seconds),
+        heading=frame["profile"] + frame.apply(_choice, axis=1),
+        label="#" + frame["device"].astype(str),
+        lost=frame["outcome"] != "aggregated",
+    )
+    levels = ["run", "heading", "device"]
+    rows = _rows.laid_out(frame, levels, "label")
+    keys = frame[levels].astype(str).itertuples(index=False, name=None)
+    return rows, frame.assign(row=[rows.place[key] for key in keys])
+
+
+def _choice(bar: pd.Series[Any]) -> str:
+    """Which of a profile's devices are shown."""
+    shown, devices = bar["shown"], bar["devices"]
+    if shown == devices:
+        return ""
+    which = {1: "the median", 2: "slowest and fastest"}.get(shown, "slowest to fastest")
+    return f" ({shown} of {devices}: {which})"
+
+
+def _window_s(frame: pd.DataFrame) -> float:
+    """The end of what one sees first: so much that there are some visits in each row."""
+    begun_s, enough = _begun_s(frame), _VISITS_AT_FIRST * frame["row"].nunique()
+    return float(begun_s[enough] if len(begun_s) > 1.5 * enough else frame["until_s"].iloc[0])
+
+
+def _note(frame: pd.DataFrame) -> str:
+    """Which seed it is, and where not all of the run is there."""
+    until_s, end_s = frame["until_s"].iloc[0], frame["end_s"].max()
+    part = f"; the first {_format.seconds(until_s)} of {_format.seconds(end_s)}" if until_s < end_s else ""
+    return f" (seed {frame['seed'].iloc[0]}{part})"
+
+
+def _add_bars(drawn: go.Figure, found: pd.DataFrame, divide_by: float) -> None:
+    """The bars of one part of a visit, of work that was merged or of work that was lost."""
+    if found.empty:
+        return
+    part, lost = found["part"].iloc[0], bool(found["lost"].iloc[0])
+    ended = np.where(found["cut_off"], ", cut off", "")
+    drawn.add_bar(
+        orientation="h",
+        base=found["begin_s"] / divide_by,
+        x=found["duration_s"] / divide_by,
+        y=found["row"],
+        marker={
+            "color": _style.PHASES[part],
+            "line_width": 0,
+            "pattern": _style.hatch(_style.PHASES[part]) if lost else None,
+        },
+        customdata=np.stack(
+            [
+                found["dispatch"].astype(str),
+                found["submodel"].map(_style.escaped),
+                found["outcome"].str.replace("_", " ") + ended,
+                found["duration_s"].map(_format.seconds),
+            ],
+            axis=1,
+        ),
+        hovertemplate=f"{part} %{{customdata[3]}}<br>visit %{{customdata[0]}}, %{{customdata[1]}}"
+        "<br>%{customdata[2]}<extra></extra>",
+        showlegend=False,
+        legendgroup=part,
+    )
+
+
+def _add_legend(drawn: go.Figure, parts: Sequence[str]) -> None:
+    """A square for each part, and one for what was lost."""
+    squares = [(part, _style.PHASES[part], None) for part in _visits.PARTS if part in parts]
+    for name, colour, hatch in [*squares, ("not merged", _style.GREY, _style.hatch(_style.GREY))]:
+        drawn.add_bar(
+            x=[None],
+            y=[None],
+            name=name,
+            legendgroup=name,
+            marker={"color": colour, "pattern": hatch},
+        )
