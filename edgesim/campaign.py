@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim.devices.origins import origins
-from edgesim.document import Document, open_document
-from edgesim.errors import InputError
+from edgesim.document import Document, Given, open_document
+from edgesim.errors import InputError, Problem
 from edgesim.experiment import Outcome, check_timing_only, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, Shelf, prepare
@@ -22,6 +22,7 @@ from edgesim.progress.display import Shown, Start, display, share_of
 from edgesim.progress.logs import Record, loggers, recording
 from edgesim.progress.moment import results
 from edgesim.progress.watch import INTERVAL_S, Watch
+from edgesim.reports import citations
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
@@ -29,7 +30,7 @@ from edgesim.results.data_split import data_split_table
 from edgesim.results.devices import device_table
 from edgesim.results.directory import LOG, RunDirectory
 from edgesim.results.participation import participation_table
-from edgesim.results.run import RunResult, manifest
+from edgesim.results.run import PAPERS, RunResult, manifest
 from edgesim.results.run import finished_runs as finished_runs
 from edgesim.results.run import read as read_run
 from edgesim.results.summary import Context, summarise
@@ -76,7 +77,7 @@ class Options:
 class _Task:
     """One run of a comparison, small enough to send to another process."""
 
-    scenario: str
+    scenario: Given
     variant: str | None
     seed: int | None
     options: Options
@@ -85,20 +86,23 @@ class _Task:
         return resolve(open_document(self.scenario), self.variant, self.options.overrides, self.seed)
 
 
-def run_one(name: str, variant: str | None, seed: int | None, options: Options) -> tuple[Path, RunResult]:
+def run_one(
+    scenario: Given, variant: str | None, seed: int | None, options: Options
+) -> tuple[Path, RunResult]:
     """Run one variant of a scenario into its directory.
 
     Raises:
         InputError: something in the scenario or the options is wrong; nothing was written.
         RunFailed: the run could not be completed; its manifest says so.
     """
-    document = open_document(name)
+    document = open_document(scenario)
     if variant is None and document.variants:
-        raise InputError(
-            f"{name} has variants: choose one with --variant ({', '.join(document.variants)}), "
-            "or compare them all"
+        message = (
+            f"has variants ({', '.join(document.variants)}): choose one, as in --variant "
+            f"{document.variants[0]}, or compare them all"
         )
-    task = _Task(name, variant, seed, options)
+        raise InputError(Problem(message, place=document.source.name))
+    task = _Task(scenario, variant, seed, options)
     with display(quiet=options.quiet, one=True, speed=options.realtime) as start:
         return _run_shown(task, start)
 
@@ -112,7 +116,7 @@ def _run_shown(task: _Task, start: Start) -> tuple[Path, RunResult]:
 
 
 def compare_scenario(
-    name: str, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
+    scenario: Given, variants: Sequence[str], seeds: Sequence[int], jobs: int | None, options: Options
 ) -> Comparison:
     """Run the variants of a scenario over seeds, and compare them; all is checked before the first run.
 
@@ -120,9 +124,9 @@ def compare_scenario(
         InputError: something in the scenario or the options is wrong; nothing was written.
         RunFailed: a run could not be completed.
     """
-    document = open_document(name)
+    document = open_document(scenario)
     tasks = [
-        _Task(name, variant, seed, options)
+        _Task(scenario, variant, seed, options)
         for variant in _chosen(document, variants, options)
         for seed in (seeds or (None,))
     ]
@@ -187,6 +191,7 @@ def retime_run(source: Path, options: Options) -> tuple[Path, RunResult]:
         device=before["device"],
         timing_only=before["timing_only"],
     )
+    header |= {key: before[key] for key in (PAPERS,) if key in before}
     header[RETIMED_FROM] = {"sha256": recording.digest(), "set": list(options.overrides)}
     outcome = replay(recording, parts)
     result = _result(experiment, parts, outcome, header)
@@ -275,6 +280,7 @@ def _run_prepared(
         device=parts.scenario.execution.device,
         timing_only=options.timing_only,
     )
+    header[PAPERS] = citations.to_json(citations.behind([parts.scenario]))
     with RunDirectory(path, header, overwrite=options.overwrite) as directory:
         with recording(chosen, path / LOG) as record:
             outcome = _execute(parts, options, watch, record, check_interrupt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgesim import completion
 from edgesim.errors import EdgesimError, InputError, Problem
 
 if TYPE_CHECKING:
@@ -23,19 +25,29 @@ app = typer.Typer(
     name="edgesim",
     help="Which sub-model method finishes a federated learning task first, on which fleet, by how much time?",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 ScenarioArgument = Annotated[
-    str, typer.Argument(metavar="SCENARIO", help="a scenario file, or the name of a shipped one")
+    str,
+    typer.Argument(
+        metavar="SCENARIO",
+        help="a scenario file, or the name of a shipped one",
+        autocompletion=completion.scenarios,
+    ),
 ]
 Set = Annotated[
     list[str],
     typer.Option("--set", metavar="KEY=VALUE", help="override a value, as in training.epochs=2; repeatable"),
 ]
-Variant = Annotated[str | None, typer.Option(help="one variant of the scenario")]
+Variant = Annotated[
+    str | None, typer.Option(help="one variant of the scenario", autocompletion=completion.variants)
+]
+Variants = Annotated[
+    list[str],
+    typer.Option("--variant", help="only these variants; repeatable", autocompletion=completion.variants),
+]
 Seed = Annotated[int | None, typer.Option(help="in place of the scenario's seed")]
 Seeds = Annotated[
     str | None, typer.Option(metavar="1,2,3", help="seeds of the comparison; the scenario's alone if absent")
@@ -111,9 +123,14 @@ def run(
 @app.command()
 def compare(
     scenarios: Annotated[
-        list[str], typer.Argument(metavar="SCENARIO|RUN ...", help="one scenario, or finished runs")
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO|RUN ...",
+            help="one scenario, or finished runs",
+            autocompletion=completion.scenarios,
+        ),
     ],
-    variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
+    variant: Variants = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     seed: Seed = None,
     seeds: Seeds = None,
@@ -264,7 +281,7 @@ def plan(
 def export(
     scenario: ScenarioArgument,
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="a folder, or one file NAME.zip")],
-    variant: Annotated[list[str], typer.Option("--variant", help="only these variants; repeatable")] = [],  # noqa: B006
+    variant: Variants = [],  # noqa: B006
     set_: Set = [],  # noqa: B006
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that exists")] = False,
     download: Download = False,
@@ -323,7 +340,12 @@ def profile(
     network: Annotated[str | None, typer.Option(help="that the device is on; wifi if absent")] = None,
     as_: Annotated[
         str | None,
-        typer.Option("--as", metavar="PROFILE", help="imitate the cores and the memory of this device"),
+        typer.Option(
+            "--as",
+            metavar="PROFILE",
+            help="imitate the cores and the memory of this device",
+            autocompletion=completion.profiles,
+        ),
     ] = None,
     ssh: Annotated[
         str | None, typer.Option(metavar="USER@BOARD", help="copy the bundle there and time it there")
@@ -369,6 +391,21 @@ def profile(
 
 
 @app.command()
+def init(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="of the scenario, which must not exist")
+    ] = Path("scenario.yaml"),
+) -> None:
+    """Write a scenario of ten commented lines to begin with."""
+    from edgesim.drafting import Draft, asked, write
+
+    draft = asked() if sys.stdin.isatty() and sys.stderr.isatty() else Draft()
+    write(file, draft)
+    print(f"{file}: {draft.question}")
+    print(f"The answer: edgesim compare {shlex.quote(str(file))}")
+
+
+@app.command()
 def validate(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE ...", help="scenario, device profile or network files")
@@ -390,7 +427,10 @@ def validate(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="scenario, profile, population or network")] = "scenario",
+    kind: Annotated[
+        str,
+        typer.Argument(help="scenario, profile, population or network", autocompletion=completion.schemas),
+    ] = "scenario",
 ) -> None:
     """Print the JSON Schema of scenario, profile, population or network files, for editors."""
     from edgesim.validation import json_schema
@@ -401,22 +441,30 @@ def schema(
 @app.command(name="list")
 def list_(
     what: Annotated[
-        str | None, typer.Argument(help="scenarios, devices, networks, models, datasets, ...")
+        str | None,
+        typer.Argument(
+            help="scenarios, devices, networks, models, datasets, ...", autocompletion=completion.kinds
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a scenario can name."""
+    from edgesim.catalogue import listed
     from edgesim.reports.names import render
-    from edgesim.validation import catalogue
 
-    found = catalogue(what)
+    found = listed(what)
     _print(found, as_json, lambda: render(found))
 
 
 @app.command()
 def cite(
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO|RUN", help="a scenario, or the directory of a run")
+        str,
+        typer.Argument(
+            metavar="SCENARIO|RUN",
+            help="a scenario, or the directory of a run",
+            autocompletion=completion.scenarios,
+        ),
     ],
     variant: Variant = None,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="print BibTeX entries")] = False,

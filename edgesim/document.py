@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgesim import shipped, yaml_source
-from edgesim.errors import InputError, Problem, cut_off, did_you_mean
-from edgesim.yaml_source import KeyPath, Source
+from edgesim.errors import InputError, Problem, cut_off, did_you_mean, show_value
+from edgesim.yaml_source import MAXIMUM_DEPTH, KeyPath, Source
 
 IN_FOLDER = "scenario.yaml"
+
+Given: TypeAlias = str | Path | Mapping[str, Any]
+"""A scenario by its path or name, or what its file would say."""
+
+MAPPING = "scenario"  # how messages call one that is no file
 
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
 
@@ -79,12 +86,17 @@ class Document:
         return replace(merged, places={**merged.places, **changed})
 
 
-def open_document(name: str) -> Document:
+def open_document(given: Given) -> Document:
     """Read a scenario file, by path, by its folder if it is called `scenario.yaml`, or by a shipped name.
 
+    A mapping stands for the file that says the same, in the current folder.
+
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: there is none, or it cannot be read, or a mapping holds what no file can.
     """
+    if isinstance(given, Mapping):
+        return Document(_source_of(given), Path.cwd() / IN_FOLDER)
+    name = os.fspath(given)
     path = Path(name)
     exists = os.path.isfile(name)  # where Path.is_file raises for names that are too long
     if exists or path.suffix in (".yaml", ".yml"):
@@ -100,6 +112,54 @@ def open_document(name: str) -> Document:
     top = ", ".join(each for each in known if "/" not in each)
     shown = f"shipped: {top}; those of papers/ and theory/ are in edgesim list scenarios"
     raise InputError(f'no scenario "{name}"{hint} ({shown}; or give a .yaml file)')
+
+
+def _source_of(mapping: Mapping[str, Any]) -> Source:
+    """What a mapping says. It has no lines, so that a place is the scenario or one of its variants."""
+    problems: list[Problem] = []
+    data = _plain(mapping, (), problems)
+    if problems:
+        raise InputError(*problems)
+    variants = data["variants"] if isinstance(data.get("variants"), dict) else {}
+    places: dict[KeyPath, str] = {(): MAPPING}
+    for name, changes in variants.items():
+        within = f"{MAPPING}, variant {name}"
+        places[("variants", name)] = within
+        places |= {("variants", name, key): within for key in (changes if isinstance(changes, dict) else ())}
+    return Source(MAPPING, data, places)
+
+
+def _plain(value: Any, path: KeyPath, problems: list[Problem]) -> Any:
+    """A value as YAML would give it; what YAML has no form for is a problem."""
+    problem = ""
+    if len(path) > MAXIMUM_DEPTH:
+        problem = f"is nested more than {MAXIMUM_DEPTH} levels deep"
+    elif isinstance(value, Mapping):
+        return _plain_mapping(value, path, problems)
+    elif isinstance(value, list | tuple):
+        return [_plain(item, (*path, index), problems) for index, item in enumerate(value)]
+    elif isinstance(value, os.PathLike):
+        return os.fspath(value)
+    elif isinstance(value, Real) and not math.isfinite(value):
+        problem = f"is no finite number: {value}"
+    elif value is None or isinstance(value, str | bool):
+        return value
+    elif isinstance(value, Real):  # NumPy's too
+        return int(value) if isinstance(value, Integral) else float(value)
+    else:
+        problem = f"must be text, a number, true, false, a list or a mapping, got {type(value).__name__}"
+    problems.append(Problem(problem, yaml_source.show_path(path), MAPPING))
+    return None
+
+
+def _plain_mapping(mapping: Mapping[Any, Any], path: KeyPath, problems: list[Problem]) -> dict[str, Any]:
+    keys = [key for key in mapping if not isinstance(key, str)]
+    for key in keys:
+        problem = f"a key must be text, got {show_value(key)}"
+        problems.append(Problem(problem, yaml_source.show_path(path), MAPPING))
+    return {
+        key: _plain(value, (*path, key), problems) for key, value in mapping.items() if isinstance(key, str)
+    }
 
 
 def shipped_names() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform, get_args
 
 from pydantic import ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
@@ -273,6 +273,12 @@ def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:
 def _dump_user(value: Any) -> dict[str, Any]:
     """A user's component as a scenario would name it."""
     return {"name": name_of(value), **TypeAdapter(type(value)).dump_python(value)}
+
+
+def choices_of(field: Any) -> Mapping[str, type[Any]]:
+    """The classes by name from which a field that is marked with `Named` chooses."""
+    (named,) = (mark for mark in get_args(field) if isinstance(mark, Named))
+    return named.choices()
 
 
 def in_room(room: str, what: str) -> Named:

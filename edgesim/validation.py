@@ -1,32 +1,28 @@
-"""What edgesim accepts: checking files, their JSON Schemas, and what a scenario can name."""
+"""What edgesim accepts: checking files, and their JSON Schemas."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from edgesim import registry, yaml_source
+from edgesim import yaml_source
 from edgesim.devices.network import NetworkProfile
-from edgesim.devices.origin import weakest
-from edgesim.devices.population import AnyFigure, Population
+from edgesim.devices.population import Population
 from edgesim.devices.profile import Catalogue, DeviceProfile
-from edgesim.document import open_document, shipped_names
+from edgesim.document import open_document
 from edgesim.errors import InputError, Problem, did_you_mean
 from edgesim.scenario import Experiment, resolve_all, schema
 from edgesim.seconds import world_of
 
-ROOMS = {
-    "models": "model",
-    "datasets": "dataset",
-    "submodels": "submodel",
-    "growth": "growth",
-    "selection": "selection",
-    "coordination": "coordination",
-    "aggregation": "aggregation",
+_BESIDE_SCENARIOS: dict[str, Any] = {
+    "profile": DeviceProfile,
+    "population": Population,
+    "network": NetworkProfile,
 }
+SCHEMAS = ("scenario", *_BESIDE_SCENARIOS)
+"""Kinds of files that have a JSON Schema."""
 
 
 def check(name: str, overrides: list[str]) -> str:
@@ -81,92 +77,7 @@ def json_schema(kind: str) -> dict[str, Any]:
     """
     if kind == "scenario":
         return schema()
-    kinds: dict[str, Any] = {
-        "profile": DeviceProfile,
-        "population": Population,
-        "network": NetworkProfile,
-    }
-    if kind not in kinds:
-        known = ("scenario", *kinds)
-        raise InputError(f'no schema "{kind}"{did_you_mean(kind, known)} (known: {", ".join(known)})')
+    if kind not in _BESIDE_SCENARIOS:
+        raise InputError(f'no schema "{kind}"{did_you_mean(kind, SCHEMAS)} (known: {", ".join(SCHEMAS)})')
     header = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return header | TypeAdapter(kinds[kind]).json_schema()
-
-
-def catalogue(what: str | None) -> dict[str, dict[str, Any]]:
-    """Names and what they are, by kind; one kind or all. With devices come populations of devices.
-
-    A device, a population or a network is a mapping of its numbers, in the units of their names, and how they
-    are known; a number that is not known is None, and one that differs between devices its median. Anything
-    else is one line of text.
-
-    Raises:
-        InputError: there is no such kind, or the file of a device, a population or a network is wrong.
-    """
-    known = ("scenarios", "devices", "populations", "networks", *ROOMS, "loggers")
-    if what is not None and what not in known:
-        raise InputError(
-            f'nothing called "{what}" to list{did_you_mean(what, known)} (known: {", ".join(known)})'
-        )
-    wanted = {None: known, "devices": ("devices", "populations")}.get(what, (what,))
-    return {kind: _listed(kind) for kind in known if kind in wanted}
-
-
-def _listed(kind: str) -> dict[str, Any]:
-    profiles = Catalogue()
-    if kind == "scenarios":
-        return {name: _question(open_document(name).path) for name in shipped_names()}
-    if kind == "devices":
-        return {name: _device(profiles.load(name)) for name in profiles.names()}
-    if kind == "populations":
-        return {name: _device(profiles.population(name)) for name in profiles.population_names()}
-    if kind == "networks":
-        return {name: _network(profiles.network(name)) for name in profiles.network_names()}
-    return {name: _headline(registry.builtin(kind, name)) for name in registry.names(kind)}
-
-
-def _device(profile: DeviceProfile | Population) -> dict[str, Any]:
-    """A device; `basis` is that of its compute seconds, `bases` those of the single numbers."""
-    figures: dict[str, AnyFigure | None] = {
-        "rate_flops": profile.compute.rate,
-        "step_overhead_s": profile.compute.step_overhead,
-        "memory_bytes": profile.memory,
-        "idle_w": profile.power.idle,
-        "active_w": profile.power.active,
-    }
-    return {
-        "title": profile.title,
-        "kind": profile.kind,
-        **{name: figure and figure.median for name, figure in figures.items()},
-        "network": profile.network,
-        "basis": profile.compute.basis,
-        "bases": {name: figure.basis for name, figure in figures.items() if figure},
-    }
-
-
-def _network(profile: NetworkProfile) -> dict[str, Any]:
-    """A network; its rates and its latency are medians over devices, `basis` is the weakest of them."""
-    origin = profile.origin
-    return {
-        "title": profile.title,
-        "downlink_bps": profile.downlink.quantile(0.5).item(),
-        "uplink_bps": profile.uplink.quantile(0.5).item(),
-        "latency_s": profile.latency.quantile(0.5).item(),
-        "jitter": profile.jitter,
-        "basis": weakest(origin.downlink.basis, origin.uplink.basis, origin.latency.basis),
-        "bases": {
-            "downlink_bps": origin.downlink.basis,
-            "uplink_bps": origin.uplink.basis,
-            "latency_s": origin.latency.basis,
-            "jitter": origin.jitter.basis,
-        },
-    }
-
-
-def _question(path: Path) -> str:
-    """The first line of a scenario asks its question."""
-    return path.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
-
-
-def _headline(component: type[Any]) -> str:
-    return (component.__doc__ or "").strip().splitlines()[0]
+    return header | TypeAdapter(_BESIDE_SCENARIOS[kind]).json_schema()

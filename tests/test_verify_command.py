@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from edgesim.catalogue import listed
 from edgesim.document import open_document
-from edgesim.validation import catalogue
 from tests.commands import edgesim
 from tests.originals import ORIGINALS
 
@@ -18,7 +18,7 @@ TRAINED = ("quickstart", "fedpmt", "stop={rounds: 4}")
 
 SHIPPED = [
     (name, variant)
-    for name in catalogue("scenarios")["scenarios"]
+    for name in listed("scenarios")["scenarios"]
     if "/"
     not in name  # those of papers and theory are the same parts once more, and run in test_reproductions
     for variant in open_document(name).variants or (None,)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @component
 class Delta(Aggregator):
-    """Add what the clients changed.
+    """Add what the clients changed, averaged or summed.
 
     Attributes:
         reduction: `mean` as in the paper, or `sum` as in FLSim, where the server's learning rate has to make

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @component
 class WriteBack(Aggregator):
-    """Write each part back where it belongs."""
+    """Write each part back where it belongs: for sub-models that cannot overlap."""
 
     papers = (IST,)
     disjoint: ClassVar[bool] = True

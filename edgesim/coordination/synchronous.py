@@ -16,7 +16,7 @@ from edgesim.yaml_source import Count
 
 @component
 class Synchronous(CoordinationPolicy):
-    """A round lasts as long as its slowest visit.
+    """All of a round are waited for: it lasts as long as its slowest visit.
 
     Whatever arrived is merged; if nothing did, it is abandoned. Where nobody is present the round begins when
     somebody is.

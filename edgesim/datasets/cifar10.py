@@ -38,7 +38,7 @@ _ALLOWED = {
 
 @component
 class Cifar10(Dataset):
-    """Ten classes, [3, 32, 32], normalised by the training set's mean and standard deviation per channel."""
+    """Photographs of ten classes, [3, 32, 32], normalised by mean and standard deviation of each channel."""
 
     papers = (CIFAR,)
 

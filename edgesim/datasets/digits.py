@@ -16,7 +16,7 @@ BRIGHTEST = 16
 
 @component
 class Digits(Dataset):
-    """Ten classes, [1, 8, 8], brightness from 0 to 1; always the same stratified split 1437 / 360."""
+    """Handwritten digits, [1, 8, 8], brightness from 0 to 1; always the same stratified split 1437 / 360."""
 
     papers = (DIGITS,)
 

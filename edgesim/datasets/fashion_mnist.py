@@ -20,7 +20,7 @@ TRAIN_MEAN, TRAIN_STD = 0.2860, 0.3530
 
 @component
 class FashionMnist(Dataset):
-    """Ten classes, [1, 28, 28], normalised by the training set's mean and standard deviation."""
+    """Clothes of ten kinds, [1, 28, 28], normalised by the training set's mean and standard deviation."""
 
     papers = (FASHION_MNIST,)
 

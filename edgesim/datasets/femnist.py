@@ -31,7 +31,9 @@ _PREPROCESS = "LEAF's preprocess.sh -t sample (or -t user) writes train/*.json a
 
 @component
 class Femnist(Dataset):
-    """Sixty-two classes, [1, 28, 28], normalised by the training samples' mean and standard deviation.
+    """Handwritten digits and letters, each writer a client: 62 classes, [1, 28, 28].
+
+    Normalised by the training samples' mean and standard deviation.
 
     Test samples are as LEAF split them: of the same writers (`-t sample`), or of others (`-t user`).
 

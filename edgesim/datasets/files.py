@@ -31,7 +31,7 @@ _LABEL = {".npz": "y", ".csv": "label"}
 
 @component
 class Files(Dataset):
-    """Samples of any shape with whole-numbered classes 0, 1, 2, ...; the clients of the partition `natural`.
+    """Your own samples of any shape, with whole-numbered classes 0, 1, 2, ... and, if wanted, clients.
 
     Without test samples a fifth is held out, the same every time, with the classes in proportion.
 

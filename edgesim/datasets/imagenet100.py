@@ -25,8 +25,9 @@ _LAYOUT = "the photographs must lie in train/<class>/*.JPEG and val/<class>/*.JP
 
 @component
 class Imagenet100(Dataset):
-    """A class per folder, [3, side, side], normalised by ImageNet's mean and standard deviation per channel.
+    """Photographs of a hundred classes, a folder each, [3, side, side], from your own copy of ImageNet.
 
+    Normalised by ImageNet's mean and standard deviation per channel.
     The middle square of each photograph, scaled. Everything is held in memory: 12 side^2 bytes a photograph,
     which is 43 GB for the 127 000 of ImageNet-100 at a side of 168, and twice that while samples are dealt.
 

@@ -44,7 +44,7 @@ WRITER_COLUMN = 2  # of class, NIST series, writer, number of the writer's digit
 
 @component
 class Mnist(Dataset):
-    """Ten classes, [1, 28, 28], normalised by the training set's mean and standard deviation; 539 writers."""
+    """Handwritten digits of 539 writers, [1, 28, 28], normalised by the training samples."""
 
     papers = (MNIST, QMNIST)
 

@@ -51,7 +51,7 @@ class _Functions:
 
 @component
 class Quadratic(Dataset):
-    """One function per client, or several.
+    """One quadratic per client, or several: problems of theory, whose answers are known.
 
     Attributes:
         partition: which device has which function.

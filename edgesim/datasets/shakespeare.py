@@ -40,7 +40,9 @@ LEAST = HELD_OUT * (LENGTH + 1)  # characters of a role of which the last fifth 
 
 @component
 class Shakespeare(Dataset):
-    """Tokens [80], 65 classes: the distinct characters of the whole text in their order.
+    """The next character after 80, each role a client: tokens [80], 65 classes.
+
+    The classes are the distinct characters of the whole text in their order.
 
     The speeches of a role are joined by line breaks. The last fifth of a role's text is for testing; no
     sample reaches across that cut.

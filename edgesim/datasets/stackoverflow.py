@@ -44,7 +44,9 @@ Sentence = list[str]
 
 @component
 class Stackoverflow(Dataset):
-    """Tokens [length], a class for each: padding, rare word, begin, end, then words by falling frequency.
+    """The next word, each user a client: tokens [length] from your own copy, with a class for each of them.
+
+    The classes are padding, rare word, begin, end, then words by falling frequency.
 
     Words are counted in the training sentences that are read. What is predicted is the next token, the end
     included, and nothing (-100) where padding would follow.

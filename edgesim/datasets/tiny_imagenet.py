@@ -35,7 +35,7 @@ TRAIN_MEAN, TRAIN_STD = (0.4927, 0.4468, 0.3978), (0.2801, 0.2745, 0.2840)
 
 @component
 class TinyImagenet(Dataset):
-    """Twenty classes, [3, 64, 64], normalised by mean and standard deviation of each channel in training."""
+    """Photographs of 20 classes, [3, 64, 64], normalised by mean and standard deviation of each channel."""
 
     papers = (TINY_IMAGENET, IMAGENET)
 

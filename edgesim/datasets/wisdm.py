@@ -31,7 +31,7 @@ USER, FIRST_FEATURE = 1, 2  # columns, after the number of the example; the last
 
 @component
 class Wisdm(Dataset):
-    """Six activities, [43], each feature normalised by the training examples' mean and standard deviation.
+    """Six activities of 36 persons by a phone's accelerometer, [43], normalised per feature in training.
 
     A missing value (615 dominant periods) becomes 0, the mean of the training examples. The last fifth of
     each person's examples of each activity, in the order of the file, is held out.

@@ -85,7 +85,7 @@ class ServerRestart(_Timed):
 
 @component
 class LinkOutage(_Timed):
-    """Links carry nothing: transfers stand still.
+    """Links carry nothing: the transfers on them stand still until it is over.
 
     Attributes:
         network: name of a network; the links of all devices on it.

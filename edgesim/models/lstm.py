@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @component
 class Lstm(Model):
-    """An embedding, two LSTM layers and a linear layer.
+    """An embedding, two LSTM layers and a linear layer over sequences of tokens.
 
     Attributes:
         embedding: width of the embedding.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @component
 class Vector(Model):
-    """The coordinates of x, drawn from a standard normal distribution unless the data set gives a start.
+    """A vector for `quadratic`, drawn from a standard normal distribution unless the data set gives a start.
 
     Attributes:
         layers: consecutive groups, as equal as can be, of the coordinates: what a method that works by layers

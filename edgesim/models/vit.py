@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @component
 class Vit(Model):
-    """Patches, a class token and encoder layers: 2 693 578 parameters on 3x32x32, 10 classes.
+    """A vision transformer of patches with a class token: 2 693 578 parameters on 3x32x32, 10 classes.
 
     Attributes:
         patch: side of a patch, pixels.

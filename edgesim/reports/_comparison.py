@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import pandas as pd
+
 from edgesim.errors import InputError
 from edgesim.reports._statistics import Spread, speedup, spread
 from edgesim.results.run import RunResult
@@ -83,6 +85,18 @@ class Comparison:
     variants: tuple[Variant, ...]
     sensitivity: Sensitivity | None = None
     runs: tuple[RunResult, ...] = field(default=(), repr=False, compare=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per variant in base units, with intervals: see `edgesim.reports.comparison.to_frame`."""
+        from edgesim.reports.comparison import to_frame  # which stands on this file
+
+        return to_frame(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table of `edgesim compare`."""
+        from edgesim.reports.comparison import to_html
+
+        return to_html(self)
 
 
 def compare(runs: Sequence[RunResult]) -> Comparison:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from edgesim.document import open_document
 from edgesim.papers import ADAM, FEDPROX, Paper
-from edgesim.results.run import MANIFEST, read_manifest
+from edgesim.results.run import MANIFEST, PAPERS, read_manifest
 from edgesim.scenario import Scenario, resolve, resolve_all
 
 CHOICES = (
@@ -49,14 +49,26 @@ def cite(name: str, variant: str | None = None) -> list[Citation]:
         InputError: there is no such scenario, variant or run, or something is wrong with it.
     """
     if (Path(name) / MANIFEST).exists():
-        read_manifest(Path(name))
+        noted = read_manifest(Path(name)).get(PAPERS)
+        if noted is not None and variant is None:  # its modules may not lie beside the run
+            return [_noted(**each) for each in noted]
     document = open_document(name)
     experiments = resolve_all(document) if variant is None else [resolve(document, variant)]
+    return behind(experiment.scenario for experiment in experiments)
+
+
+def behind(scenarios: Iterable[Scenario]) -> list[Citation]:
+    """The papers behind scenarios together, by their first authors."""
     users: dict[Paper, dict[str, None]] = {}
-    for experiment in experiments:
-        for paper, user in _cited(experiment.scenario):
+    for scenario in scenarios:
+        for paper, user in _cited(scenario):
             users.setdefault(paper, {})[user] = None
     return [Citation(paper, tuple(users[paper])) for paper in sorted(users, key=_by_author)]
+
+
+def _noted(used_by: Sequence[str], authors: Sequence[str], **paper: Any) -> Citation:
+    """A citation from what `to_json` made of it."""
+    return Citation(Paper(authors=tuple(authors), **paper), tuple(used_by))
 
 
 def _by_author(paper: Paper) -> tuple[str, int, str]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ __all__ = [
     "sensitivity_sentence",
     "show_seed",
     "to_csv",
+    "to_frame",
+    "to_html",
     "to_json",
     "variant_names",
     "write",
@@ -98,6 +101,48 @@ def to_csv(comparison: Comparison) -> str:
     return text
 
 
+def to_frame(comparison: Comparison) -> pd.DataFrame:
+    """One row per variant: medians over seeds, with the ends of their intervals as `_low` and `_high`.
+
+    A time is infinite where the target was never reached; what is not known is NaN.
+    """
+    rows = [
+        {
+            "variant": variant.name,
+            **_interval_columns("seconds_to_target", variant.seconds_to_target),
+            "reached": variant.reached,
+            "runs": len(variant.seeds),
+            "speedup": variant.speedup,
+            **_interval_columns("final_accuracy", variant.final_accuracy),
+            **_interval_columns("final_gap", variant.final_gap),
+            **_interval_columns("virtual_s", variant.virtual_s),
+            "aggregations": variant.aggregations,
+            "bytes_down": variant.bytes_down,
+            "bytes_up": variant.bytes_up,
+            "energy_j": variant.energy_j,
+        }
+        for variant in comparison.variants
+    ]
+    frame = pd.DataFrame(rows).set_index("variant")
+    return frame.astype({name: float for name in frame if name != "runs"})
+
+
+def _interval_columns(name: str, found: Spread | None) -> dict[str, float | None]:
+    values = (None, None, None) if found is None else (found.median, found.low, found.high)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+
+
+def to_html(comparison: Comparison) -> str:
+    """The main table of `render` and the warnings as HTML."""
+    shown = {
+        heading: [show(variant) for variant in comparison.variants]
+        for heading, show in columns(comparison).items()
+    }
+    table = pd.DataFrame(shown, index=[variant.name for variant in comparison.variants])
+    notes = "".join(f"<p>{escape(warning)}</p>" for warning in _warnings(comparison))
+    return f"<p>{escape(_title(comparison))}</p>{table.to_html(border=0)}{notes}"
+
+
 def write(comparison: Comparison, folder: Path) -> None:
     """Write `comparison.json` and `comparison.csv`, each whole or not at all.
 
@@ -130,6 +175,10 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
     yield "Updates aggregated of visits, by device class:"
     yield _participation_table(comparison)
     yield _seconds.sentence(sum((Counter(variant.cost_basis) for variant in comparison.variants), Counter()))
+    yield from _warnings(comparison)
+
+
+def _warnings(comparison: Comparison) -> Iterator[str]:
     for variant in comparison.variants:
         for warning in variant.warnings:
             yield f"{variant.name}, {warning}"

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ SUMMARY = "summary.json"
 TABLES: Mapping[str, str] = {name: f"{name}.parquet" for name in tables.SCHEMAS}
 TIMELINE = "timeline.json.gz"
 WEIGHTS = "model.safetensors"
+
+PAPERS = "papers"
+"""The key of a manifest under which stand the papers behind what the run used, as `edgesim cite` has them."""
 
 FORMAT = "edgesim run 1"
 """What a manifest calls itself; the number changes when older readers could not read the directory."""
@@ -51,6 +55,28 @@ class RunResult:
     summary: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
     weights: Mapping[str, NDArray[Any]] | None
+
+    def __repr__(self) -> str:
+        seed = self.manifest["seed"]["timing"]
+        return f"RunResult({self.manifest['scenario']}, {self.manifest['variant']}, seed {seed})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how the run ended, in base units."""
+        summary = self.summary
+        shown = {
+            "reason": summary["reason"],
+            "virtual_s": summary["virtual_s"],
+            "seconds_to_target": summary["seconds_to_target"],
+            "accuracy": summary["final"]["accuracy"],
+            "aggregations": summary["aggregations"],
+            "dispatched": summary["dispatched"],
+            "bytes_down": summary["bytes_down"],
+            "bytes_up": summary["bytes_up"],
+            "energy_j": summary["energy_j"],
+            "warnings": "; ".join(summary["warnings"]) or None,
+        }
+        column = {key: "" if value is None else value for key, value in shown.items()}
+        return f"<p>{escape(repr(self))}</p>{pd.Series(column).to_frame().to_html(header=False, border=0)}"
 
 
 def manifest(

@@ -28,7 +28,7 @@ _STEPS = 20  # the paper's rates are continuous; each step is a small network to
 
 @component
 class FedDrop(ScalarStrategy):
-    """Random units of the fully connected layers.
+    """Random units of the fully connected layers, as many as the device can carry.
 
     Attributes:
         keep: q on every device; absent: the fleet entry's `capacity`, or fitted per device.

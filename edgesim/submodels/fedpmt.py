@@ -29,7 +29,7 @@ DEPTH_BYTES = 1  # the depth itself is sent along (algorithms 1.5)
 
 @component
 class FedPMT(ScalarStrategy):
-    """Layer-wise partial training.
+    """The last layers, as many as the device can carry; it runs the others without training them.
 
     Batch norms: running statistics of trained layers are averaged with the parameters; frozen layers run with
     those of the model.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @component
 class Ist(SubmodelStrategy):
-    """One disjoint part of the model on each device of a round."""
+    """Independent subnets: one disjoint part of the model on each device of a round."""
 
     papers = (IST,)
     full_is_fedavg: ClassVar[bool] = False  # a device alone is given the whole model, several never are

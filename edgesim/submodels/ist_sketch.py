@@ -98,7 +98,7 @@ class Preconditioned(Masked):
 
 @component
 class IstSketch(SubmodelStrategy):
-    """Sketched coordinates on each device of a round.
+    """Independent subnet training as theory has it: sketched coordinates on each device of a round.
 
     Attributes:
         sketch: which C_i.

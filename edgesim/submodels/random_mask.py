@@ -32,7 +32,7 @@ SEED_BYTES = 8  # algorithms 1.5
 
 @component
 class RandomMask(ScalarStrategy):
-    """Random coordinates, or random units.
+    """Random coordinates, or random units, as many as the device can carry.
 
     Attributes:
         density: p on every device; absent: the fleet entry's `capacity`, or fitted per device.

@@ -13,10 +13,10 @@ import pytest
 from edgesim import papers, registry
 from edgesim.aggregation._server_optimizer import ServerAdam
 from edgesim.aggregation._staleness import Hinge, Poly
+from edgesim.catalogue import ROOMS
 from edgesim.datasets._by_class import Dirichlet, LabelsPerClient, Shards
 from edgesim.papers import Paper
 from edgesim.reports.citations import CHOICES
-from edgesim.validation import ROOMS
 
 COMPONENTS = [(room, name) for room in ROOMS for name in registry.names(room)]
 INNER: list[Any] = [ServerAdam, Hinge, Poly, Dirichlet, LabelsPerClient, Shards]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,17 @@ def test_a_run_is_cited_as_its_scenario(folder: Path) -> None:
     done = edgesim(folder, "run", "cited.yaml", "--variant", "narrow", "--timing-only", "--quiet")
     assert done.returncode == 0, done.stderr
     assert users(folder, "runs/cited/narrow-seed1") == users(folder, "cited.yaml", "--variant", "narrow")
+
+
+def test_a_run_is_cited_wherever_it_lies_and_whatever_became_of_the_modules_that_it_used(
+    folder: Path, tmp_path: Path
+) -> None:
+    done = edgesim(folder, "run", "cited.yaml", "--variant", "own", "--timing-only", "--quiet")
+    assert done.returncode == 0, done.stderr
+    shutil.move(folder / "runs/cited/own-seed1", tmp_path / "moved")
+    scenario = (tmp_path / "moved" / "scenario.yaml").read_text()
+    (tmp_path / "moved" / "scenario.yaml").write_text(scenario.replace("citing_turns", "lost_turns"))
+    assert users(tmp_path, "moved") == users(folder, "cited.yaml", "--variant", "own")
 
 
 @pytest.mark.parametrize(
