@@ -82,6 +82,24 @@ def add_rows(drawn: go.Figure, rows: Rows) -> None:
         )
 
 
+def add_right(drawn: go.Figure, rows: Rows, texts: Sequence[str]) -> None:
+    """A text on the right of each row of a figure that has its rows."""
+    drawn.add_scatter(x=[None], y=[None], yaxis="y2", showlegend=False, hoverinfo="skip")
+    drawn.update_layout(
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "matches": "y",
+            "tickvals": list(rows.place.values()),
+            "ticktext": list(texts),
+            "tickfont_size": 11,
+            "showgrid": False,
+            "ticks": "",
+            "fixedrange": True,
+        }
+    )
+
+
 def paint_rows(axes: Axes, rows: Rows) -> None:
     """The same on paper."""
     axes.set_ylim(rows.length - 0.4, -0.6)
@@ -98,3 +116,11 @@ def paint_rows(axes: Axes, rows: Rows) -> None:
             fontsize=7,
             fontweight="bold" if level == 0 else "normal",
         )
+
+
+def paint_right(axes: Axes, rows: Rows, texts: Sequence[str]) -> None:
+    """A text on the right of each row on paper."""
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(list(rows.place.values()), list(texts), fontsize=6)
+    right.tick_params(axis="y", length=0)
+    right.spines["right"].set_visible(False)
