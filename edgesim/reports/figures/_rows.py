@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -67,19 +68,21 @@ def add_rows(drawn: go.Figure, rows: Rows) -> None:
         ticks="",
         fixedrange=True,
     )
-    for place, text, level in rows.headings:
-        shown = _style.escaped(text)
-        drawn.add_annotation(
-            xref="x domain",
-            x=0,
-            xanchor="left",
-            y=place,
-            yanchor="middle",
-            text=f"<b>{shown}</b>" if level == 0 else shown,
-            font_size=13 if level == 0 else 12,
-            showarrow=False,
-            bgcolor="rgba(0,0,0,0)",
-        )
+    drawn.update_layout(annotations=[_heading(*heading) for heading in rows.headings])
+
+
+def _heading(place: int, text: str, level: int) -> dict[str, Any]:
+    shown = _style.escaped(text)
+    return {
+        "xref": "x domain",
+        "x": 0,
+        "xanchor": "left",
+        "y": place,
+        "yanchor": "middle",
+        "text": f"<b>{shown}</b>" if level == 0 else shown,
+        "font_size": 13 if level == 0 else 12,
+        "showarrow": False,
+    }
 
 
 def add_right(drawn: go.Figure, rows: Rows, texts: Sequence[str]) -> None:

@@ -39,7 +39,8 @@ _LABEL = {"light": "#FFFFFF", "dark": "#161B22"}
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 _ABOVE_PX, _LINE_PX = 14, 20
-_PHONE_PX, _SYMBOL_PX, _LETTER_PX = 375, 48, 7.2  # what a legend has, and what its entries take
+_PHONE_PX = 400
+_SYMBOL_PX, _LETTER_PX = 48, 7.2  # of an entry of a legend
 
 
 def colour(number: int) -> str:
@@ -92,7 +93,9 @@ def add_level(drawn: go.Figure, value: float, text: str, *, logarithmic: bool = 
     )
 
 
-def figure(look: Look, height_px: int, legend: Sequence[str] = (), ticks_px: int = 0) -> go.Figure:
+def figure(
+    look: Look, height_px: int, legend: Sequence[str] = (), *, ticks_px: int = 0, beside_px: int = 60
+) -> go.Figure:
     """An empty figure, transparent, as wide as its place, with its legend below the plot.
 
     Args:
@@ -100,35 +103,34 @@ def figure(look: Look, height_px: int, legend: Sequence[str] = (), ticks_px: int
         height_px: of the plot; what stands below it comes on top of that.
         legend: its entries; they say how much room a narrow screen needs.
         ticks_px: what the labels of the horizontal axis need beyond a line.
+        beside_px: what stands on the left and the right of the plot; the legend is as wide as the plot.
     """
     axis_px = 50 + ticks_px
-    below_px = axis_px + 6 + _LINE_PX * _legend_lines(legend)
-    whole_px = _ABOVE_PX + height_px + below_px
+    below_px = axis_px + 6 + _LINE_PX * _legend_lines(legend, _PHONE_PX - beside_px)
     drawn = go.Figure()
     return drawn.update_layout(
         template=template(look),
-        height=whole_px,
+        height=_ABOVE_PX + height_px + below_px,
         margin={"l": 8, "r": 14, "t": _ABOVE_PX, "b": below_px},
         showlegend=bool(legend),
         legend={
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
-            "xref": "container",
-            "y": (below_px - axis_px) / whole_px,
+            "y": -axis_px / height_px,
             "yanchor": "top",
-            "yref": "container",
+            "tracegroupgap": 0,
         },
     )
 
 
-def _legend_lines(legend: Sequence[str]) -> int:
-    """How many lines the legend takes on a phone."""
+def _legend_lines(legend: Sequence[str], width_px: float) -> int:
+    """How many lines the legend takes."""
     lines, left_px = 0, 0.0
     for entry in legend:
         entry_px = _SYMBOL_PX + _LETTER_PX * len(entry)
         if entry_px > left_px:
-            lines, left_px = lines + 1, _PHONE_PX
+            lines, left_px = lines + 1, width_px
         left_px -= entry_px
     return lines
 

@@ -153,7 +153,8 @@ def _evenly(values: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def _bars(visits: pd.DataFrame) -> pd.DataFrame:
-    return _visits.bars(visits).merge(visits[["dispatch", "device", "submodel", "outcome"]], on="dispatch")
+    whose: pd.DataFrame = visits[["dispatch", "device", "submodel", "outcome"]]
+    return _visits.bars(visits).merge(whose, on="dispatch")
 
 
 def _first(frame: pd.DataFrame) -> pd.DataFrame:

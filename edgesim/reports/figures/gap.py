@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure as Sheet
@@ -96,15 +97,16 @@ _VALUES = ["value", "low", "high"]
 
 def _above_rounding(frame: pd.DataFrame) -> pd.DataFrame:
     """What a logarithmic axis can show."""
-    greatest = frame[_VALUES].max(axis=None)
+    greatest = float(np.nanmax(frame[_VALUES].to_numpy(np.float64)))
     least = ROUNDING * greatest if greatest > 0 else ROUNDING
     return frame.assign(**{name: frame[name].clip(lower=least) for name in _VALUES})
 
 
 def _window(frame: pd.DataFrame) -> tuple[float, float]:
     """The part of the axis where variants settle; those that arrive fall out of it at the bottom."""
-    greatest = frame[_VALUES].max(axis=None)
+    values = frame[_VALUES].to_numpy(np.float64)
+    greatest = float(np.nanmax(values))
     last = frame.groupby("variant").tail(1)["value"]
     settled = last[last > ARRIVED * greatest]
-    least = settled.min() if len(settled) else frame[_VALUES].min(axis=None)
+    least = float(settled.min()) if len(settled) else float(np.nanmin(values))
     return 0.3 * least, 2 * greatest

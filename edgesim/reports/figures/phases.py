@@ -52,22 +52,27 @@ class Phases(Figure):
         """Stacked bars, a row for each variant under its profile; the time between visits by legend."""
         rows, scale = _laid_out(frame), _scale.of_seconds(_shown_s(frame).max())
         parts = _present(frame)
-        drawn = _style.figure(look, 40 + _rows.ROW_PX * rows.length, legend=[_name(part) for part in parts])
+        totals = _totals(frame)
+        letters = frame["variant"].str.len().max() + max(map(len, totals))
+        drawn = _style.figure(
+            look, 40 + _rows.ROW_PX * rows.length, [_name(part) for part in parts], beside_px=40 + 6 * letters
+        )
         for part in parts:
             drawn.add_bar(
                 orientation="h",
                 x=frame[f"{part}_s"] / scale.base,
                 y=list(rows.place.values()),
                 name=_name(part),
+                legendgroup=part,
                 visible="legendonly" if part in _REST else True,
                 marker={"color": _style.PHASES[_name(part)], "line_width": 0},
                 customdata=frame[f"{part}_s"].map(_format.seconds),
                 hovertemplate=f"{_name(part)}: %{{customdata}} a visit<extra></extra>",
             )
         _rows.add_rows(drawn, rows)
-        _rows.add_right(drawn, rows, _totals(frame))
+        _rows.add_right(drawn, rows, totals)
         drawn.update_xaxes(title_text=f"mean per visit, {scale.unit}")
-        return drawn.update_layout(barmode="stack", bargap=0.15, legend_traceorder="normal")
+        return drawn.update_layout(barmode="stack", bargap=0.15, legend_traceorder="grouped")
 
     @_paper.styled
     def matplotlib(self, frame: pd.DataFrame) -> Sheet:
