@@ -18,7 +18,7 @@ from tests.results import golden_run
 
 UNITLESS = {
     "column", "cut_off", "device", "devices", "dispatch", "first_device", "high", "label", "layer", "low",
-    "metric", "outcome", "part", "profile", "samples", "seed", "share", "shown", "split", "staleness",
+    "metric", "outcome", "part", "profile", "rank", "samples", "seed", "share", "shown", "split", "staleness",
     "submodel", "target", "updates", "value", "variant", "version", "visits",
 }  # fmt: skip
 """Columns of names, counts and shares; all others end in a unit."""
