@@ -153,7 +153,8 @@ def _first(frame: pd.DataFrame) -> pd.DataFrame:
     """The bars of the first visits of all variants, up to a time that is the same for them."""
     begun_s = _begun_s(frame)
     until_s = frame["end_s"].max() if len(begun_s) <= VISITS else begun_s[VISITS]
-    return frame[frame["begin_s"] < until_s].assign(until_s=until_s)
+    begun: pd.DataFrame = frame[frame["begin_s"] < until_s]
+    return begun.assign(until_s=until_s)
 
 
 def _begun_s(frame: pd.DataFrame) -> NDArray[np.float64]:
