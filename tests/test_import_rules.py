@@ -54,6 +54,8 @@ HOMES = {
     "torchvision": LEARNS,
     "onnxruntime": {"profiling"},
     "pandas": {"results", "reports", "devices"},
+    "plotly": {"reports"},
+    "matplotlib": {"reports"},
 }
 
 
