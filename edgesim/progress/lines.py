@@ -61,6 +61,7 @@ class Lines:
     def _line(self, moment: Moment) -> str:
         first = self._rounds + 1
         name = f"rounds {first}-{moment.rounds}" if first < moment.rounds else f"round {first}"
+        name += " (cut off)" if moment.rounds < first else ""
         told = [name, f"t={figures.clock(moment.time_s)}", results(self._since(moment))]
         return "  ".join((*told, *figures.headline(moment)))
 
