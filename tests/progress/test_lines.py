@@ -57,6 +57,7 @@ def test_the_end_tells_what_is_left_also_of_a_round_that_was_cut_off() -> None:
     run.follow(moment(1.0, 1, outcomes={"aggregated": 4}, metrics={}))
     run.follow(moment(2.0, 1, outcomes={"aggregated": 4, "dropped": 2}, metrics={}, ended=True))
     run.finish("2.0 s of virtual time")
+    run.follow(moment(9.0, 9))
     assert written[1:] == [
         "round 2 (cut off)  t=2.0 s  0 results, 2 failures (2 dropped)",
         "fedavg seed 1: 2.0 s of virtual time",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from edgesim.errors import InputError
+from edgesim.errors import InputError, RunFailed
 from edgesim.loggers._logger import Logger, Scalar, Write
 from edgesim.progress.logs import loggers, recording
 from edgesim.results.directory import LOG
@@ -101,6 +101,29 @@ def test_logs_are_closed_also_where_the_run_fails(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), recording([kept], tmp_path / LOG):
         raise ZeroDivisionError
     assert kept.closed
+
+
+def test_a_log_that_cannot_be_written_ends_the_run_with_its_place(tmp_path: Path) -> None:
+    class Full(Kept):
+        """A disk that has no room left."""
+
+        @contextmanager
+        def opened(self, folder: Path) -> Iterator[Write]:  # noqa: ARG002
+            def write(scalar: Scalar) -> None:
+                raise OSError(28, "No space left on device", scalar.name)
+
+            yield write
+
+    server = simulate(computing(1.0), devices=1).server
+    with (
+        pytest.raises(RunFailed, match="log: cannot be written: No space left on device"),
+        recording([Full()], tmp_path / LOG) as record,
+    ):
+        record(server)
+
+
+def test_a_logger_that_is_named_twice_writes_once(tmp_path: Path) -> None:
+    assert len(loggers(["csv", "csv"], tmp_path)) == 1
 
 
 def test_no_logs_leave_no_folder(tmp_path: Path) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from edgesim.document import open_document
+from edgesim.experiment import execute
+from edgesim.parts import prepare
 from edgesim.progress.moment import Moment
 from edgesim.progress.watch import INTERVAL_S, SINGLY, Watch
+from edgesim.scenario import resolve
 from edgesim.selection.all import All
 from edgesim.simulation.engine import Simulation
 from tests.fakes import computing, simulate
@@ -53,3 +59,13 @@ def test_nothing_is_told_between_events_before_the_run_has_begun() -> None:
     told: list[Moment] = []
     Watch(told.append, by_rounds=False).meanwhile()
     assert told == []
+
+
+@pytest.mark.parametrize("variant", ["deadline", "buffered"])
+def test_a_run_that_is_looked_at_after_each_event_is_the_same_run(variant: str) -> None:
+    document = open_document("batteries-and-faults")
+    parts = prepare(resolve(document, variant, ["stop={time: 2 h}"]))
+    moments: list[Moment] = []
+    progress = lambda simulation: moments.append(Moment.of(simulation))  # noqa: E731
+    looked_at = execute(parts, timing_only=True, progress=progress)
+    assert looked_at.tables == execute(parts, timing_only=True).tables
