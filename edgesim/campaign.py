@@ -56,7 +56,7 @@ class Options:
         timing_only: no training.
         overwrite: replace run directories that exist.
         download: fetch missing data sets.
-        quiet: no progress.
+        quiet: show nothing while it runs.
         sensitivity: draws of a comparison's sensitivity; none is worked out where it is 0.
         realtime: simulated seconds per second at which a run is played; as fast as can be where null.
         log: loggers that write while a run goes.

@@ -248,6 +248,7 @@ def simulate(
     seed: int = 1,
     evaluation: EvaluationPlan | None = None,
     observer: Observer | None = None,
+    progress: Callable[[Simulation], None] | None = None,
     roster: Roster | None = None,
     presence: Presence | None = None,
     stays: Stays = CALM,
@@ -256,7 +257,10 @@ def simulate(
     clock: Clock | None = None,
     **stop: Any,
 ) -> Run:
-    """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none."""
+    """Run the timing half to its end; `stop` are the fields of `StopRule`, one round where there are none.
+
+    `progress` is an observer that is told of the simulation itself.
+    """
     learner = learner or FixedWorkload()
     server = Server(
         roster=roster or one_entry_each(devices),
@@ -268,6 +272,8 @@ def simulate(
         stop=StopRule(**(stop or {"rounds": 1})),
         evaluation=evaluation or EvaluationPlan(),
     )
+    if progress is not None:
+        observer = lambda _time_s, _event: progress(simulation)  # noqa: E731
     simulation = Simulation(server, cost, observer, stays=stays, routes=routes, mishaps=mishaps, clock=clock)
     reason = simulation.run()
     return Run(reason, server.finish(), learner, server, simulation)

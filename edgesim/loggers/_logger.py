@@ -30,7 +30,11 @@ Write: TypeAlias = Callable[[Scalar], None]
 
 
 class Logger(ABC):
-    """A kind of log. `InputError` when one is made: a package that it needs is not installed."""
+    """A kind of log.
+
+    Raises:
+        InputError: when it is made, where a package that it needs is not installed.
+    """
 
     @abstractmethod
     def opened(self, folder: Path) -> AbstractContextManager[Write]:

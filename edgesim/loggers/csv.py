@@ -13,7 +13,7 @@ from edgesim.registry import component
 
 @component
 class Csv(Logger):
-    """`log/scalars.csv`: a line for each number, with its virtual time, version and name."""
+    """A table, log/scalars.csv: virtual time, version, name and value of every number."""
 
     @contextmanager
     def opened(self, folder: Path) -> Iterator[Write]:  # noqa: D102

@@ -14,7 +14,7 @@ from edgesim.registry import component
 
 @component
 class Tensorboard(Logger):
-    """`log/events.out.tfevents...`: for `tensorboard --logdir runs`; its time axis is virtual time."""
+    """For TensorBoard, log/events.out.tfevents...; its axis of time shows virtual seconds."""
 
     def __post_init__(self) -> None:
         if find_spec("tensorboard") is None:

@@ -64,7 +64,8 @@ def display(*, quiet: bool, one: bool = False, speed: float | None = None) -> It
                 return run
 
             runs = LiveRuns()
-            live.update(runs)
+            if not one:
+                live.update(runs)
             yield full if one else runs.start
 
 

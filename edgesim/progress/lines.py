@@ -45,9 +45,12 @@ class Lines:
         self._last_s = now()
         self._rounds = 0
         self._outcomes: Mapping[str, int] = {}
+        self._over = False
 
     def follow(self, moment: Moment) -> None:
-        """The run has come to this."""
+        """The run has come to this; what another process says after the end comes too late."""
+        if self._over:
+            return
         over = moment.rounds > self._rounds
         due = moment.rounds <= self._singly or self._now() - self._last_s >= self._interval_s
         if (over and due) or (moment.ended and self._since(moment)):
@@ -56,11 +59,13 @@ class Lines:
 
     def finish(self, text: str) -> None:
         """The run has ended like this."""
+        self._over = True
         self._write(f"{self._label}: {text}")
 
     def _line(self, moment: Moment) -> str:
         first = self._rounds + 1
         name = f"rounds {first}-{moment.rounds}" if first < moment.rounds else f"round {first}"
+        name += " (cut off)" if moment.rounds < first else ""
         told = [name, f"t={figures.clock(moment.time_s)}", results(self._since(moment))]
         return "  ".join((*told, *figures.headline(moment)))
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel
 
 from edgesim import yaml_source
-from edgesim.errors import InputError
+from edgesim.errors import InputError, RunFailed
 from edgesim.loggers._logger import Logger, Scalar, Write
 from edgesim.registry import in_room
 from edgesim.server.server import Server
@@ -34,7 +34,7 @@ def loggers(names: Sequence[str], beside: Path) -> list[Logger]:
     Raises:
         InputError: there is no such logger, or it cannot be used here.
     """
-    source = Source("--log", {"log": list(names)}, {})
+    source = Source("--log", {"log": list(dict.fromkeys(names))}, {})
     try:
         return yaml_source.validate(source, _Given, {"folder": beside}).log
     except InputError as error:
@@ -50,14 +50,30 @@ def recording(chosen: Sequence[Logger], folder: Path) -> Iterator[Record]:
     """Logs of a run that is about to begin, in this folder; nothing where none is chosen.
 
     Raises:
-        OSError: they cannot be written.
+        RunFailed: they cannot be written.
     """
     if not chosen:
         yield lambda server: None  # noqa: ARG005
         return
-    folder.mkdir()
     with ExitStack() as stack:
-        yield _Recorder([stack.enter_context(logger.opened(folder)) for logger in chosen]).look
+        with _writable(folder):
+            folder.mkdir()
+            logs = [stack.enter_context(logger.opened(folder)) for logger in chosen]
+        recorder = _Recorder(logs)
+
+        def look(server: Server) -> None:
+            with _writable(folder):
+                recorder.look(server)
+
+        yield look
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"{folder}: cannot be written: {error.strerror or error}") from error
 
 
 class _Recorder:
