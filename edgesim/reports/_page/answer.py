@@ -12,6 +12,7 @@ from edgesim.reports import _format
 from edgesim.reports._page import endings
 from edgesim.reports._page.phrases import listed, overlap, seeds, show_target, with_range
 from edgesim.reports._statistics import Spread
+from edgesim.reports.brief import REASONS
 from edgesim.reports.comparison import Comparison, Variant, arrivals_known, variant_names
 
 
@@ -108,6 +109,12 @@ def _caveats(comparison: Comparison, arrived: Sequence[Variant]) -> Iterator[str
     yield from seeds(comparison)
     if len(arrived) > 1:
         yield from overlap(arrived[0], arrived[1], _arrival, _format.seconds)
+    if not arrived:
+        reasons = dict.fromkeys(
+            REASONS.get(run.summary["reason"], run.summary["reason"]) for run in comparison.runs
+        )
+        longest = _format.seconds(max(variant.virtual_s.high for variant in comparison.variants))
+        yield f"The runs ended after {longest} at the latest ({', '.join(reasons)}); longer ones may get there."
     for variant in comparison.variants if arrived else ():
         reached, runs = variant.reached or 0, len(variant.seeds)
         if reached < runs:

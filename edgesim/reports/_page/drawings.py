@@ -15,6 +15,8 @@ from edgesim.reports import figures
 from edgesim.reports._page.tables import as_csv
 from edgesim.results.run import RunResult
 
+_TALL_PX = 700
+
 LOOKS: tuple[figures.Look, ...] = ("light", "dark")
 
 
@@ -35,6 +37,11 @@ class Drawing:
     caption: str
     plot: Mapping[str, Any]
     csv: str
+
+    @property
+    def tall(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return int(self.plot["layout"]["height"]) > _TALL_PX
 
 
 def drawings(runs: Sequence[RunResult]) -> list[Drawing]:

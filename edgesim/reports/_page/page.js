@@ -3,6 +3,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
   const PRINTED_PX = 700;
+  const BUTTONS_PX = 28;
 
   const unpack = async (id) => {
     const packed = atob(document.getElementById(id).textContent);
@@ -21,14 +22,27 @@
   const plots = () => [...document.querySelectorAll(".plot.drawn")];
   const look = () => (dark.matches ? "dark" : "light");
 
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: touch ? true : "hover",
+    modeBarButtons: [["toImage", ...(touch ? [] : ["zoom2d", "pan2d"]), "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  };
+
+  // A finger on a figure scrolls the page; buttons zoom, and never lie over the curves.
+  const with_room_for_buttons = (layout) => ({
+    dragmode: false,
+    height: layout.height + BUTTONS_PX,
+    margin: { ...layout.margin, t: layout.margin.t + BUTTONS_PX },
+  });
+
   const draw = (content, name) => {
     const place = document.getElementById(name);
     const { data, layout } = content.plots[name];
-    const hold = touch ? { dragmode: false } : {}; // a finger on a figure scrolls the page
-    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? true : "hover" };
     place.replaceChildren();
     place.classList.add("drawn");
-    return Plotly.newPlot(place, data, { ...layout, ...hold, template: content.templates[look()] }, config);
+    const looks = { ...layout, ...(touch && with_room_for_buttons(layout)), template: content.templates[look()] };
+    return Plotly.newPlot(place, data, looks, config);
   };
 
   const save = (file, text) => {
