@@ -71,8 +71,9 @@ def sentence(comparison: Comparison) -> str:
     return f"{first.name} {measure.first} {shown}; {', '.join(others)}."
 
 
-def caveats(comparison: Comparison, *, untrained: bool) -> Iterator[str]:
+def caveats(comparison: Comparison) -> Iterator[str]:
     """How far that holds."""
+    untrained = all(run.manifest["timing_only"] for run in comparison.runs)
     if untrained:
         yield "Timing alone: nothing was trained, so this says nothing about how good the models are."
     yield from seeds(comparison)

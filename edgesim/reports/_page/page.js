@@ -2,7 +2,7 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
-  const PRINTED_PX = 700;
+  const PRINTED_PX = { width: 700, height: 880 };
   const BUTTONS_PX = 28;
 
   const unpack = async (id) => {
@@ -41,8 +41,9 @@
     const { data, layout } = content.plots[name];
     place.replaceChildren();
     place.classList.add("drawn");
-    const looks = { ...layout, ...(touch && with_room_for_buttons(layout)), template: content.templates[look()] };
-    return Plotly.newPlot(place, data, looks, config);
+    const shown = { ...layout, ...(touch && with_room_for_buttons(layout)), template: content.templates[look()] };
+    place.dataset.height = shown.height;
+    return Plotly.newPlot(place, data, shown, config);
   };
 
   const save = (file, text) => {
@@ -67,14 +68,22 @@
       button.addEventListener("click", () => save(button.dataset.file, content.files[button.dataset.file]));
     }
     load(await unpack("packed-library"));
-    const restyle = (change) => plots().map((place) => Plotly.relayout(place, change));
-    dark.addEventListener("change", () => restyle({ template: content.templates[look()] }));
-    addEventListener("beforeprint", () => {
-      restyle({ template: content.templates.light, width: PRINTED_PX, autosize: false });
+    const restyle = (change) => plots().map((place) => Plotly.relayout(place, change(place)));
+    const on_screen = (place) => ({
+      template: content.templates[look()],
+      width: null,
+      height: place.dataset.height,
+      autosize: true,
     });
-    addEventListener("afterprint", () => {
-      restyle({ template: content.templates[look()], width: null, autosize: true });
+    const on_paper = (place) => ({
+      template: content.templates.light,
+      width: PRINTED_PX.width,
+      height: Math.min(place.dataset.height, PRINTED_PX.height),
+      autosize: false,
     });
+    dark.addEventListener("change", () => restyle(on_screen));
+    addEventListener("beforeprint", () => restyle(on_paper));
+    addEventListener("afterprint", () => restyle(on_screen));
     for (const name of Object.keys(content.plots)) {
       await draw(content, name);
       await pause();
