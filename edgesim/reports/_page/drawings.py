@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from plotly.offline import get_plotlyjs
@@ -64,6 +65,7 @@ def templates() -> dict[str, Mapping[str, Any]]:
     return {look: figures.template(look) for look in LOOKS}
 
 
+@cache
 def library() -> str:
     """plotly.js, packed: a fourth of its size, and nothing to be fetched."""
     return packed(get_plotlyjs())

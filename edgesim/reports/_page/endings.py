@@ -10,6 +10,8 @@ from edgesim.reports._page.phrases import Show, overlap, seeds, with_range
 from edgesim.reports._statistics import Spread
 from edgesim.reports.comparison import Comparison, Variant
 
+_FEW = 2  # variants beside the first that a sentence can hold
+
 
 @dataclass(frozen=True)
 class _Measure:
@@ -68,6 +70,8 @@ def sentence(comparison: Comparison) -> str:
     if len(ranked) == 1:
         return f"{first.name} {measure.alone} {shown}."
     others = [f"{each.name} {measure.show(measure.known(each).median)}" for each in ranked[1:]]
+    if len(others) > _FEW:
+        others = [f"next {others[0]}", f"last {others[-1]}"]
     return f"{first.name} {measure.first} {shown}; {', '.join(others)}."
 
 
