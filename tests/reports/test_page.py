@@ -87,6 +87,12 @@ def files_of(html: str) -> dict[str, str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def html() -> str:
+    """The page of three seeds."""
+    return page.render(compare(THREE_SEEDS))
+
+
 THREE_SEEDS = [*seeds("fedavg", 60.0, 63.0, 68.0), *seeds("heterofl", 33.7, 29.3, 32.5)]
 
 
@@ -243,10 +249,10 @@ def test_no_line_breaks_between_a_number_and_its_unit(text: str) -> None:
 # ----------------------------------------------------------------------------------------------- the page
 
 
-def test_the_page_asks_what_the_scenario_asks() -> None:
+def test_the_page_asks_what_the_scenario_asks(html: str) -> None:
     asked = [replace(found, scenario_yaml=f"# Who is first?\n{found.scenario_yaml}") for found in THREE_SEEDS]
     assert "Who is first?" in rendered(asked).text
-    assert "Which variant of golden reaches accuracy 0.8 first?" in rendered(THREE_SEEDS).text
+    assert "Which variant of golden reaches accuracy 0.8 first?" in Page(html).text
 
 
 def test_what_users_write_stays_text() -> None:
@@ -261,20 +267,19 @@ def test_what_users_write_stays_text() -> None:
     assert found.text.count(EVIL) > 5
 
 
-def test_the_page_asks_no_server() -> None:
-    found = rendered(THREE_SEEDS)
+def test_the_page_asks_no_server(html: str) -> None:
+    found = Page(html)
     assert found.attributes("src") == set()
     assert all(str(link).startswith(("#", "data:")) for link in found.attributes("href"))
     (policy,) = [a["content"] for _, a in found.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert str(policy).startswith("default-src 'none';")
 
 
-def test_equal_runs_give_equal_pages() -> None:
-    assert page.render(compare(THREE_SEEDS)) == page.render(compare(THREE_SEEDS))
+def test_equal_runs_give_equal_pages(html: str) -> None:
+    assert page.render(compare(THREE_SEEDS)) == html
 
 
-def test_every_table_and_every_figure_can_be_saved() -> None:
-    html = page.render(compare(THREE_SEEDS))
+def test_every_table_and_every_figure_can_be_saved(html: str) -> None:
     files = files_of(html)
     assert Page(html).attributes("data-file") == set(files)
     assert {"comparison.csv", "learning_curve.csv", "origins.csv", "fedavg.yaml"} <= set(files)
@@ -282,16 +287,16 @@ def test_every_table_and_every_figure_can_be_saved() -> None:
     assert (first["name"], first["seconds_to_target.median"]) == ("fedavg", "63.0")
 
 
-def test_tables_are_named_and_headed_for_those_who_hear_them() -> None:
-    found = rendered(THREE_SEEDS)
+def test_tables_are_named_and_headed_for_those_who_hear_them(html: str) -> None:
+    found = Page(html)
     tables = sum(tag == "table" for tag, _ in found.tags)
     assert sum(tag == "caption" for tag, _ in found.tags) == tables > 5
     assert found.attributes("scope") == {"col", "row"}
     assert [tag for tag, _ in found.tags if re.fullmatch("h[1-6]", tag)].count("h1") == 1
 
 
-def test_the_main_table_leaves_out_what_nobody_knows() -> None:
-    assert "final accuracy" in rendered(THREE_SEEDS).attributes("data-heading")
+def test_the_main_table_leaves_out_what_nobody_knows(html: str) -> None:
+    assert "final accuracy" in Page(html).attributes("data-heading")
     untrained = rendered([timed("fedavg", 1, 9.0), timed("fedpmt", 1, 8.0)])
     assert "final accuracy" not in untrained.attributes("data-heading")
 
@@ -349,8 +354,8 @@ def test_how_to_repeat_the_runs() -> None:
     assert "edgesim run 'c d.yaml' --seed 2 --timing-only" in text
 
 
-def test_how_to_ask_for_the_sensitivity_is_said_where_it_was_not_asked() -> None:
-    assert "--sensitivity 200 draws them within their ranges" in rendered(THREE_SEEDS).text
+def test_how_to_ask_for_the_sensitivity_is_said_where_it_was_not_asked(html: str) -> None:
+    assert "--sensitivity 200 draws them within their ranges" in Page(html).text
     drawn = Sensitivity(20, ("heterofl", "fedavg"), (), 1.0, 0.8, 1.0, {"heterofl": 1.0}, ())
     assert "the ranking heterofl < fedavg stays in 100.0 %" in rendered(THREE_SEEDS, sensitivity=drawn).text
 
