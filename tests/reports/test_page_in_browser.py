@@ -95,15 +95,12 @@ def test_the_answer_is_on_the_first_screen(shown: Shown) -> None:
 
 
 def test_figures_follow_the_look_of_the_system(shown: Shown) -> None:
-    ink = "getComputedStyle(document.querySelector('.plot .xtick text')).fill"
-    found = {}
+    marks, inks = shown.page.locator(".plot .xtick text").first, []
     for look in ("dark", "light"):
         shown.page.emulate_media(color_scheme=look)
-        shown.page.wait_for_timeout(50)
-        found[look] = (shown.measure(ink), shown.measure("getComputedStyle(document.body).color"))
-    assert found["dark"][0] == found["dark"][1]
-    assert found["light"][0] == found["light"][1]
-    assert found["dark"] != found["light"]
+        inks.append(shown.measure("getComputedStyle(document.body).color"))
+        sync_api.expect(marks).to_have_css("fill", inks[-1])
+    assert inks[0] != inks[1]
 
 
 def test_figures_get_the_width_of_paper_for_printing_and_go_back(shown: Shown) -> None:
