@@ -13,6 +13,8 @@ from edgesim.reports.figures import _style
 
 COLUMN_IN, PAGE_IN = 3.5, 7.16
 
+_LETTERS_PER_IN, _LINE_IN = 17, 0.15  # of a legend
+
 _BLACK = "#000000"
 _MARKS = ("o", "s", "D", "^", "P", "*", "X")
 _SETTINGS: dict[Any, Any] = {
@@ -54,13 +56,14 @@ def sheets(count: int, height_in: float) -> Figure:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """The legend, below the plot, in as many columns as fit."""
+    """The legend, below the plot, in as many columns as fit; the figure grows by its lines."""
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
-    letters = figure.get_figwidth() * 17
-    columns = max(1, int(letters // (7 + max(map(len, labels)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+    width_in, height_in = figure.get_size_inches()
+    columns = min(len(labels), max(1, int(width_in * _LETTERS_PER_IN // (7 + max(map(len, labels))))))
+    figure.set_size_inches(width_in, height_in + _LINE_IN * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def colour(number: int) -> str:

@@ -15,6 +15,7 @@ from edgesim.reports.figures._figure import Figure, Look
 from edgesim.results.run import RunResult
 
 _NAMED = 24  # layers whose names fit beside each other on paper
+_LETTERS = 36  # that fit beside each other on a phone; with more the names of layers are turned
 
 
 @component
@@ -49,10 +50,12 @@ class Coverage(Figure):
 
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
         """Layers from the input to the output; a line and a band for each variant."""
-        drawn = _style.figure(look, 300, legend=list(frame["variant"].unique()))
+        longest = frame["layer"].str.len().max()
+        turned_px = 6 * longest if longest * frame["layer"].nunique() > _LETTERS else 0
+        drawn = _style.figure(look, 300, list(frame["variant"].unique()), ticks_px=turned_px)
         hover = "%{x}: %{y:.1%} (%{customdata[0]:.1%} to %{customdata[1]:.1%})"
         _lines.add_bands(drawn, frame, frame["layer"], hover, "linear")
-        drawn.update_xaxes(title_text=_X, type="category")
+        drawn.update_xaxes(title_text=_X, type="category", tickangle=-90 if turned_px else 0)
         return drawn.update_yaxes(title_text=_Y, tickformat=".0%", range=[0, 1.03])
 
     @_paper.styled
@@ -74,7 +77,7 @@ class Coverage(Figure):
         return sheet
 
 
-_X, _Y = "layer, from the input to the output", "share of merged updates"
+_X, _Y = "layer, from the input to the output", "share of updates"
 
 
 def _of_run(run: RunResult) -> pd.DataFrame:

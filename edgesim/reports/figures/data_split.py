@@ -22,6 +22,7 @@ COLUMNS = 200
 LABELS = 256
 """With more labels a picture would show nothing."""
 
+_LABELLED = 12  # so many are all named on the axis
 _SPLITS = 4  # different splits that are shown, each of its first variant
 
 
@@ -71,10 +72,11 @@ class DataSplit(Figure):
                 col=1,
             )
             _add_profiles(drawn, columns, row)
-        drawn.update_yaxes(title_text="class", tickformat="d")
+        few = frame["label"].nunique() <= _LABELLED
+        drawn.update_yaxes(title_text="class", showgrid=False, dtick=1 if few else None)
         return drawn.update_layout(
             coloraxis={
-                "colorscale": [[0, _style.faint(_style.BLUE, 0.06)], [1, _style.faint(_style.BLUE, 1)]],
+                "colorscale": [[0, _style.faint(_style.BLUE, 0.15)], [1, _style.faint(_style.BLUE, 1)]],
                 "cmin": 0,
                 "colorbar": {"title": {"text": "samples"}, "thickness": 10, "outlinewidth": 0},
             }

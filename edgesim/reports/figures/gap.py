@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.figure import Figure as Sheet
@@ -19,6 +20,9 @@ from edgesim.results.run import RunResult
 ROUNDING = 1e-16
 """Of the greatest gap: what is smaller is drawn there, as it is but rounding, and may be 0 or below."""
 
+ARRIVED = 1e-10
+"""Of the greatest gap: who ends below has arrived, and who ends above has settled."""
+
 
 @component
 class Gap(Figure):
@@ -27,8 +31,8 @@ class Gap(Figure):
     title: ClassVar[str] = "Gap to the optimum"
     caption: ClassVar[str] = (
         "How far the loss is above its least value: a straight line falls geometrically, a level one has"
-        " settled. Lines are medians over seeds and bands their range (from 6 seeds on the 95 % interval"
-        " of the median); a gap of 0 is drawn at the rounding error."
+        " settled, one that leaves at the bottom arrives (double-click for all of it). Lines are medians"
+        " over seeds and bands their range (from 6 seeds on the 95 % interval of the median)."
     )
     order: ClassVar[int] = 10
 
@@ -54,23 +58,32 @@ class Gap(Figure):
         frame = _above_rounding(frame)
         drawn = _style.figure(look, 360, legend=list(frame["variant"].unique()))
         hover = "%{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g}) after %{x} aggregations"
-        _lines.add_bands(drawn, frame, frame["version"], hover)
+        _lines.add_bands(drawn, frame, frame["version"], hover, "linear")
         target = frame["target"].iloc[0]
         if not math.isnan(target):
             _style.add_level(drawn, target, f"target {target:g}", logarithmic=True)
         drawn.update_xaxes(title_text=_X, rangemode="tozero")
-        return drawn.update_yaxes(title_text=_Y, type="log", exponentformat="power", dtick=_decades(frame))
+        least, greatest = map(math.log10, _window(frame))
+        decades = greatest - least
+        return drawn.update_yaxes(
+            title_text=_Y,
+            type="log",
+            range=[least, greatest],
+            exponentformat="power",
+            dtick=max(1, round(decades / 8)) if decades > 2 else None,
+        )
 
     @_paper.styled
     def matplotlib(self, frame: pd.DataFrame) -> Sheet:
         """The same on paper."""
         frame = _above_rounding(frame)
         sheet, axes = _paper.sheet(2.6)
-        _lines.paint_bands(axes, frame, frame["version"])
+        _lines.paint_bands(axes, frame, frame["version"], steps=False)
         target = frame["target"].iloc[0]
         if not math.isnan(target):
             axes.axhline(target, color="black", linestyle=":", linewidth=0.8)
         axes.set_yscale("log")
+        axes.set_ylim(_window(frame))
         axes.set_xlabel(_X)
         axes.set_ylabel(_Y)
         axes.set_xlim(left=0)
@@ -84,12 +97,16 @@ _VALUES = ["value", "low", "high"]
 
 def _above_rounding(frame: pd.DataFrame) -> pd.DataFrame:
     """What a logarithmic axis can show."""
-    greatest = frame[_VALUES].max(axis=None)
+    greatest = float(np.nanmax(frame[_VALUES].to_numpy(np.float64)))
     least = ROUNDING * greatest if greatest > 0 else ROUNDING
     return frame.assign(**{name: frame[name].clip(lower=least) for name in _VALUES})
 
 
-def _decades(frame: pd.DataFrame) -> int | None:
-    """How many powers of ten lie between two marks of the axis: left to plotly where the gaps are alike."""
-    decades = math.log10(frame[_VALUES].max(axis=None) / frame[_VALUES].min(axis=None))
-    return max(1, round(decades / 8)) if decades > 2 else None
+def _window(frame: pd.DataFrame) -> tuple[float, float]:
+    """The part of the axis where variants settle; those that arrive fall out of it at the bottom."""
+    values = frame[_VALUES].to_numpy(np.float64)
+    greatest = float(np.nanmax(values))
+    last = frame.groupby("variant").tail(1)["value"]
+    settled = last[last > ARRIVED * greatest]
+    least = float(settled.min()) if len(settled) else float(np.nanmin(values))
+    return 0.3 * least, 2 * greatest

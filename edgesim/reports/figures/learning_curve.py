@@ -122,7 +122,7 @@ def _add_arrivals(drawn: go.Figure, frame: pd.DataFrame, scale: _scale.Scale) ->
             x=[arrival_s / scale.base],
             y=[target],
             mode="markers",
-            marker={"color": _style.colour(number), "symbol": _style.symbol(number), "size": 11},
+            marker={"color": _style.colour(number), "symbol": _style.symbol(number), "size": 13},
             legendgroup=name,
             showlegend=False,
             hovertemplate=f"arrived after {_format.seconds(arrival_s)}<extra>{_style.escaped(name)}</extra>",

@@ -17,6 +17,8 @@ from edgesim.results.run import RunResult
 
 PARTS = (*_visits.PHASES, "cut_off", "waiting", "idle", "absent")
 
+_REST = ("idle", "absent")  # of which there is so much in a large fleet that one would see nothing else
+
 
 @component
 class Phases(Figure):
@@ -26,7 +28,7 @@ class Phases(Figure):
     caption: ClassVar[str] = (
         "Mean seconds per visit for each class of devices: look for the longest phase of the slowest"
         " class, and for how long the others wait until their updates are merged. At the right: seconds at"
-        " work, of all seconds until the next visit."
+        " work in a visit, and how often a device is visited."
     )
     order: ClassVar[int] = 30
 
@@ -47,45 +49,39 @@ class Phases(Figure):
         return frame.astype({"profile": "str"})
 
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
-        """Stacked bars, a row for each variant under the name of the profile."""
-        rows, scale = _laid_out(frame), _scale.of_seconds(frame["total_s"].max())
+        """Stacked bars, a row for each variant under its profile; the time between visits by legend."""
+        rows, scale = _laid_out(frame), _scale.of_seconds(_shown_s(frame).max())
         parts = _present(frame)
-        drawn = _style.figure(look, 40 + _rows.ROW_PX * rows.length, legend=[_name(part) for part in parts])
+        totals = _totals(frame)
+        letters = frame["variant"].str.len().max() + max(map(len, totals))
+        drawn = _style.figure(
+            look, 40 + _rows.ROW_PX * rows.length, [_name(part) for part in parts], beside_px=40 + 6 * letters
+        )
         for part in parts:
             drawn.add_bar(
                 orientation="h",
                 x=frame[f"{part}_s"] / scale.base,
                 y=list(rows.place.values()),
                 name=_name(part),
+                legendgroup=part,
+                visible="legendonly" if part in _REST else True,
                 marker={"color": _style.PHASES[_name(part)], "line_width": 0},
                 customdata=frame[f"{part}_s"].map(_format.seconds),
                 hovertemplate=f"{_name(part)}: %{{customdata}} a visit<extra></extra>",
             )
-        drawn.add_scatter(
-            x=frame["total_s"] / scale.base,
-            y=list(rows.place.values()),
-            mode="text",
-            text=[f" {text}" for text in _totals(frame)],
-            textposition="middle right",
-            textfont_size=11,
-            cliponaxis=False,
-            hoverinfo="skip",
-            showlegend=False,
-        )
         _rows.add_rows(drawn, rows)
-        drawn.update_xaxes(
-            title_text=f"mean per visit, {scale.unit}", range=[0, 1.4 * frame["total_s"].max() / scale.base]
-        )
-        return drawn.update_layout(barmode="stack", bargap=0.15)
+        _rows.add_right(drawn, rows, totals)
+        drawn.update_xaxes(title_text=f"mean per visit, {scale.unit}")
+        return drawn.update_layout(barmode="stack", bargap=0.15, legend_traceorder="grouped")
 
     @_paper.styled
     def matplotlib(self, frame: pd.DataFrame) -> Sheet:
         """The same on paper."""
-        rows, scale = _laid_out(frame), _scale.of_seconds(frame["total_s"].max())
+        rows, scale = _laid_out(frame), _scale.of_seconds(_shown_s(frame).max())
         sheet, axes = _paper.sheet(0.9 + _rows.ROW_IN * rows.length)
         begin_s = 0.0 * frame["total_s"]
         places = list(rows.place.values())
-        for part in _present(frame):
+        for part in [part for part in _present(frame) if part not in _REST]:
             lasting_s = frame[f"{part}_s"].fillna(0.0)
             axes.barh(
                 places,
@@ -97,10 +93,9 @@ class Phases(Figure):
                 linewidth=0,
             )
             begin_s = begin_s + lasting_s
-        for place, end_s, text in zip(places, begin_s, _totals(frame), strict=True):
-            axes.text(end_s / scale.base, place, f" {text}", va="center", fontsize=6)
         _rows.paint_rows(axes, rows)
-        axes.set_xlim(0, 1.4 * begin_s.max() / scale.base)
+        _rows.paint_right(axes, rows, _totals(frame))
+        axes.set_xlim(left=0)
         axes.set_xlabel(f"mean per visit, {scale.unit}")
         _paper.legend(sheet, axes)
         return sheet
@@ -136,12 +131,17 @@ def _present(frame: pd.DataFrame) -> list[str]:
     return [part for part in PARTS if (frame[f"{part}_s"] > 0).any()]
 
 
+def _shown_s(frame: pd.DataFrame) -> pd.Series[float]:
+    """Seconds per visit without those between visits, [rows]."""
+    return frame[[f"{part}_s" for part in PARTS if part not in _REST]].sum(axis=1)
+
+
 def _name(part: str) -> str:
     return part.replace("_", " ")
 
 
 def _totals(frame: pd.DataFrame) -> list[str]:
     return [
-        f"{_format.seconds(work_s)} of {_format.seconds(total_s)}"
+        f"{_format.seconds(work_s)}, every {_format.seconds(total_s)}"
         for work_s, total_s in zip(frame["work_s"], frame["total_s"], strict=True)
     ]

@@ -67,7 +67,7 @@ class Staleness(Figure):
         return sheet
 
 
-_X, _Y = "versions missed", "share of merged updates"
+_X, _Y = "versions missed", "share of updates"
 
 
 def _of_variant(name: str, group: Sequence[RunResult]) -> pd.DataFrame:
