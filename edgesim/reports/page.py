@@ -54,6 +54,11 @@ class _Page:
     scenarios: Mapping[str, str]
     version: str
 
+    @property
+    def lead(self) -> Sequence[Drawing]:
+        """The first figure, where it fits beside the table."""
+        return [figure for figure in self.figures[:1] if not figure.tall]
+
     def tables(self) -> list[PageTable]:
         """All its tables."""
         return [value for value in vars(self).values() if isinstance(value, PageTable)]

@@ -14,8 +14,7 @@ import pytest
 
 from edgesim.errors import InputError, RunFailed
 from edgesim.reports.comparison import compare, render, to_csv, to_json, write
-from edgesim.results.run import RunResult
-from tests.results import golden_run
+from tests.reports.variants import run, timed
 
 NUMBER = {"type": ["number", "null"]}
 INTERVAL = {"type": "object", "required": ["median", "low", "high"], "additionalProperties": NUMBER}
@@ -56,30 +55,10 @@ SCHEMA: dict[str, Any] = {
 """What design section 5 says `edgesim compare --json` prints."""
 
 
-def run(variant: str, seed: int, seconds_to_target: float | None, **summary: Any) -> RunResult:
-    """The golden run as another variant and seed that reached its target at another time, or never."""
-    golden = golden_run.result()
-    reached = {"target_reached": seconds_to_target is not None, "seconds_to_target": seconds_to_target}
-    return replace(
-        golden,
-        manifest={**golden.manifest, "variant": variant, "seed": {"learning": seed, "timing": seed}},
-        summary={**golden.summary, **reached, **summary},
-    )
-
-
 def cells(text: str) -> list[list[str]]:
     """Rows of the tables in a text, without rules."""
     lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def timed(variant: str, seed: int, virtual_s: float) -> RunResult:
-    golden = golden_run.timing_only()
-    return replace(
-        golden,
-        manifest={**golden.manifest, "variant": variant, "seed": {"learning": seed, "timing": seed}},
-        summary={**golden.summary, "virtual_s": virtual_s},
-    )
 
 
 THREE_SEEDS = [

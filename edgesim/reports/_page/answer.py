@@ -31,12 +31,21 @@ class Answer:
 def answer(comparison: Comparison) -> Answer:
     """Who is first, by how much, and how far that holds."""
     if not arrivals_known(comparison):
-        untrained = all(run.manifest["timing_only"] for run in comparison.runs)
-        return Answer(endings.sentence(comparison), tuple(endings.caveats(comparison, untrained=untrained)))
+        caveats = endings.caveats(comparison)
+        return Answer(endings.sentence(comparison), (*caveats, *_ranking(comparison)))
     arrived = [variant for variant in comparison.variants if math.isfinite(_arrival(variant).median)]
     arrived.sort(key=lambda variant: _arrival(variant).median)
     sentence = _first(comparison, arrived) if arrived else _nobody(comparison)
-    return Answer(sentence, tuple(_caveats(comparison, arrived)))
+    return Answer(sentence, (*_caveats(comparison, arrived), *_ranking(comparison)))
+
+
+def _ranking(comparison: Comparison) -> Iterator[str]:
+    """Whether the order hangs on the figures of the devices, where that was asked."""
+    found = comparison.sensitivity
+    if found is not None and found.stays is not None:
+        stays, low, high = map(_format.fraction, (found.stays, found.low, found.high))
+        drawn = f"With the figures of the devices drawn {found.draws} times within their ranges"
+        yield f"{drawn}, the order stays in {stays} ({low} to {high})."
 
 
 def _arrival(variant: Variant) -> Spread:
@@ -108,10 +117,17 @@ def _caveats(comparison: Comparison, arrived: Sequence[Variant]) -> Iterator[str
     yield from seeds(comparison)
     if len(arrived) > 1:
         yield from overlap(arrived[0], arrived[1], _arrival, _format.seconds)
-    for variant in comparison.variants if arrived else ():
-        reached, runs = variant.reached or 0, len(variant.seeds)
-        if reached < runs:
-            count = f"{reached} of its {runs} runs" if runs > 1 else "its run"
-            when = _format.seconds(variant.virtual_s.high)
-            missed = f"in {count}" if reached else f"in none of its {runs} runs" if runs > 1 else "not at all"
-            yield f"{variant.name} reaches the target {missed}; its runs ended after {when} at the latest."
+    missed = [variant for variant in comparison.variants if (variant.reached or 0) < len(variant.seeds)]
+    if arrived:
+        yield from (
+            f"{variant.name} reaches the target in {variant.reached or 0} of {_runs(len(variant.seeds))}."
+            for variant in missed
+        )
+    if missed:
+        last = _format.seconds(max(variant.virtual_s.high for variant in missed))
+        names = listed([variant.name for variant in missed])
+        yield f"The runs of {names} ended after {last} at the latest; longer ones may get there."
+
+
+def _runs(count: int) -> str:
+    return f"{count} runs" if count > 1 else "1 run"

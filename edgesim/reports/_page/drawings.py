@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from plotly.offline import get_plotlyjs
@@ -14,6 +15,8 @@ from plotly.offline import get_plotlyjs
 from edgesim.reports import figures
 from edgesim.reports._page.tables import as_csv
 from edgesim.results.run import RunResult
+
+_TALL_PX = 700
 
 LOOKS: tuple[figures.Look, ...] = ("light", "dark")
 
@@ -36,6 +39,11 @@ class Drawing:
     plot: Mapping[str, Any]
     csv: str
 
+    @property
+    def tall(self) -> bool:
+        """Whether it needs the whole width of a page."""
+        return int(self.plot["layout"]["height"]) > _TALL_PX
+
 
 def drawings(runs: Sequence[RunResult]) -> list[Drawing]:
     """The figures that have something to show of these runs."""
@@ -57,6 +65,7 @@ def templates() -> dict[str, Mapping[str, Any]]:
     return {look: figures.template(look) for look in LOOKS}
 
 
+@cache
 def library() -> str:
     """plotly.js, packed: a fourth of its size, and nothing to be fetched."""
     return packed(get_plotlyjs())

@@ -10,6 +10,8 @@ from edgesim.reports._page.phrases import Show, overlap, seeds, with_range
 from edgesim.reports._statistics import Spread
 from edgesim.reports.comparison import Comparison, Variant
 
+_FEW = 2  # variants beside the first that a sentence can hold
+
 
 @dataclass(frozen=True)
 class _Measure:
@@ -68,11 +70,14 @@ def sentence(comparison: Comparison) -> str:
     if len(ranked) == 1:
         return f"{first.name} {measure.alone} {shown}."
     others = [f"{each.name} {measure.show(measure.known(each).median)}" for each in ranked[1:]]
+    if len(others) > _FEW:
+        others = [f"next {others[0]}", f"last {others[-1]}"]
     return f"{first.name} {measure.first} {shown}; {', '.join(others)}."
 
 
-def caveats(comparison: Comparison, *, untrained: bool) -> Iterator[str]:
+def caveats(comparison: Comparison) -> Iterator[str]:
     """How far that holds."""
+    untrained = all(run.manifest["timing_only"] for run in comparison.runs)
     if untrained:
         yield "Timing alone: nothing was trained, so this says nothing about how good the models are."
     yield from seeds(comparison)

@@ -2,7 +2,8 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
-  const PRINTED_PX = 700;
+  const PRINTED_PX = { width: 700, height: 880 };
+  const BUTTONS_PX = 28;
 
   const unpack = async (id) => {
     const packed = atob(document.getElementById(id).textContent);
@@ -21,14 +22,28 @@
   const plots = () => [...document.querySelectorAll(".plot.drawn")];
   const look = () => (dark.matches ? "dark" : "light");
 
+  const config = {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: touch ? true : "hover",
+    modeBarButtons: [["toImage", ...(touch ? [] : ["zoom2d", "pan2d"]), "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  };
+
+  // A finger on a figure scrolls the page; buttons zoom, and never lie over the curves.
+  const with_room_for_buttons = (layout) => ({
+    dragmode: false,
+    height: layout.height + BUTTONS_PX,
+    margin: { ...layout.margin, t: layout.margin.t + BUTTONS_PX },
+  });
+
   const draw = (content, name) => {
     const place = document.getElementById(name);
     const { data, layout } = content.plots[name];
-    const hold = touch ? { dragmode: false } : {}; // a finger on a figure scrolls the page
-    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? true : "hover" };
     place.replaceChildren();
     place.classList.add("drawn");
-    return Plotly.newPlot(place, data, { ...layout, ...hold, template: content.templates[look()] }, config);
+    const shown = { ...layout, ...(touch && with_room_for_buttons(layout)), template: content.templates[look()] };
+    place.dataset.height = shown.height;
+    return Plotly.newPlot(place, data, shown, config);
   };
 
   const save = (file, text) => {
@@ -53,14 +68,22 @@
       button.addEventListener("click", () => save(button.dataset.file, content.files[button.dataset.file]));
     }
     load(await unpack("packed-library"));
-    const restyle = (change) => plots().map((place) => Plotly.relayout(place, change));
-    dark.addEventListener("change", () => restyle({ template: content.templates[look()] }));
-    addEventListener("beforeprint", () => {
-      restyle({ template: content.templates.light, width: PRINTED_PX, autosize: false });
+    const restyle = (change) => plots().map((place) => Plotly.relayout(place, change(place)));
+    const on_screen = (place) => ({
+      template: content.templates[look()],
+      width: null,
+      height: place.dataset.height,
+      autosize: true,
     });
-    addEventListener("afterprint", () => {
-      restyle({ template: content.templates[look()], width: null, autosize: true });
+    const on_paper = (place) => ({
+      template: content.templates.light,
+      width: PRINTED_PX.width,
+      height: Math.min(place.dataset.height, PRINTED_PX.height),
+      autosize: false,
     });
+    dark.addEventListener("change", () => restyle(on_screen));
+    addEventListener("beforeprint", () => restyle(on_paper));
+    addEventListener("afterprint", () => restyle(on_screen));
     for (const name of Object.keys(content.plots)) {
       await draw(content, name);
       await pause();

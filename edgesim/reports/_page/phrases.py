@@ -13,13 +13,17 @@ Show = Callable[[float], str]
 
 def with_range(found: Spread, variant: Variant, show: Show) -> str:
     """A median, with its interval where it has one: `32.5 s (29.3 s to 33.7 s over 3 seeds)`."""
-    count, low, high = len(variant.seeds), show(found.low), show(found.high)
-    if low == high:
-        return show(found.median)
-    between = f"{low} to {high}"
+    count, median, between = len(variant.seeds), show(found.median), _between(found, show)
+    if between == median:
+        return median
     if count < BOOTSTRAP_FROM:
-        return f"{show(found.median)} ({between} over {count} seeds)"
-    return f"{show(found.median)} (95 % interval {between}, {count} seeds)"
+        return f"{median} ({between} over {count} seeds)"
+    return f"{median} (95 % interval {between}, {count} seeds)"
+
+
+def _between(found: Spread, show: Show) -> str:
+    low, high = show(found.low), show(found.high)
+    return low if low == high else f"{low} to {high}"
 
 
 def seeds(comparison: Comparison) -> Iterator[str]:
@@ -33,7 +37,7 @@ def overlap(first: Variant, second: Variant, of: Callable[[Variant], Spread], sh
     if min(len(first.seeds), len(second.seeds)) == 1:
         return
     one, other = of(first), of(second)
-    ranges = f"{show(one.low)} to {show(one.high)} and {show(other.low)} to {show(other.high)}"
+    ranges = f"{_between(one, show)} and {_between(other, show)}"
     if one.low <= other.high and other.low <= one.high:
         undecided = "these seeds do not decide between the two"
         yield f"The ranges of {first.name} and {second.name} overlap ({ranges}): {undecided}."

@@ -32,17 +32,21 @@ class PageTable:
 
 
 def variants(comparison: Comparison) -> PageTable:
-    """The variants: seconds, speed-up, quality, bytes and joules."""
+    """The variants: seconds, speed-up, quality, bytes and joules, as far as any of it is known."""
     shown = columns(comparison)
     received = {"bytes down": lambda variant: _format.size(variant.bytes_down)}
-    shown = {heading: (shown | received)[heading] for heading in _with_bytes_down(list(shown))}
+    cells = {
+        heading: [(shown | received)[heading](variant) for variant in comparison.variants]
+        for heading in _with_bytes_down(list(shown))
+    }
+    known = {heading: column for heading, column in cells.items() if set(column) != {_format.UNKNOWN}}
     several = any(len(variant.seeds) > 1 for variant in comparison.variants)
     over = ": medians over the seeds, in brackets their intervals" if several else ""
     return PageTable(
         name="comparison",
         caption=f"The variants{over}. Bytes and joules are those of all devices in a whole run.",
-        headings=("variant", *shown),
-        rows=tuple((each.name, *(show(each) for show in shown.values())) for each in comparison.variants),
+        headings=("variant", *known),
+        rows=tuple(zip([variant.name for variant in comparison.variants], *known.values(), strict=True)),
         csv=to_csv(comparison),
     )
 
