@@ -93,13 +93,23 @@ def load_target(target: str, beside: Path | None = None) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
-        raise ValueError(f'cannot import module "{module_name}" of "{target}": {error}') from error
+        hint = (
+            f"; {module_name}.py must lie beside the scenario, or be installed"
+            if _lacks(error, module_name)
+            else ""
+        )
+        raise ValueError(f'cannot import module "{module_name}" of "{target}": {error}{hint}') from error
     if beside is not None:
         _check_origin(module_name.partition(".")[0], beside)
     if not hasattr(module, attribute):
         hint = did_you_mean(attribute, vars(module))
         raise ValueError(f'module "{module_name}" has no {show_value(attribute)}{hint}')
     return getattr(module, attribute)
+
+
+def _lacks(error: Exception, module: str) -> bool:
+    """Whether it is the module itself that was not found, and not one that it imports."""
+    return isinstance(error, ModuleNotFoundError) and error.name == module
 
 
 def _check_origin(package: str, beside: Path) -> None:
