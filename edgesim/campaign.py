@@ -23,6 +23,7 @@ from edgesim.reports import citations
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
 from edgesim.reports.comparison import write as write_comparison
+from edgesim.results.data_split import data_split_table
 from edgesim.results.devices import device_table
 from edgesim.results.directory import RunDirectory
 from edgesim.results.participation import participation_table
@@ -347,6 +348,9 @@ def _result(parts: Parts, outcome: Outcome, header: Mapping[str, Any]) -> RunRes
         for profile in dict.fromkeys(fleet.profiles)
     }
     tables["participation"] = participation_table(tables["dispatches"], devices)
+    if not scenario.dataset.functions:
+        split = data_split_table(fleet.profile_of, parts.shards, parts.data.train_y[parts.pool])
+        tables |= {} if split is None else {"data_split": split}
     context = Context(
         reason=outcome.reason,
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,

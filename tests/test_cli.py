@@ -65,6 +65,7 @@ def test_compare_prints_a_table_and_leaves_a_directory_per_run(tiny: Path) -> No
     assert sorted(path.name for path in (tiny / "runs" / "tiny" / "fedavg-seed1").iterdir()) == [
         "aggregations.parquet",
         "coverage.parquet",
+        "data_split.parquet",
         "devices.parquet",
         "dispatches.parquet",
         "divergence.parquet",

@@ -53,6 +53,8 @@ HOMES = {
     "torchvision": LEARNS,
     "onnxruntime": {"profiling"},
     "pandas": {"results", "reports", "devices"},
+    "plotly": {"reports"},
+    "matplotlib": {"reports"},
 }
 
 

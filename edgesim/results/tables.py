@@ -115,6 +115,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "energy_j": _NUMBER_OR_NULL,
             "idle_j": _NUMBER_OR_NULL,
         },
+        "data_split": {"device": _INTEGER, "profile": _TEXT, "label": _INTEGER, "samples": _INTEGER},
         "links": {
             "link": _TEXT,
             "capacity_bps": _NUMBER,
@@ -135,7 +136,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links", "participation", "divergence", "growth")
+LATER = ("devices", "links", "participation", "divergence", "growth", "data_split")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

@@ -103,6 +103,12 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "energy_j": [17.0, 11.0, 30.0, 2.0],
         "idle_j": [3.0, 11.0, 4.0, 6.0],
     },
+    "data_split": {
+        "device": [0, 0, 1, 2, 3],
+        "profile": ["fast", "fast", "fast", "slow", "tiny"],
+        "label": [0, 1, 1, 0, 2],
+        "samples": [3, 1, 4, 2, 1],
+    },
     "links": {
         "link": ["server uplink", "cell 0 uplink"],
         "capacity_bps": [1600.0, 1000.0],

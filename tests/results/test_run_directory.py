@@ -55,6 +55,7 @@ def test_a_finished_run_has_the_files_of_the_design(tmp_path: Path) -> None:
     assert sorted(contents(tmp_path / "run")) == [
         "aggregations.parquet",
         "coverage.parquet",
+        "data_split.parquet",
         "devices.parquet",
         "dispatches.parquet",
         "divergence.parquet",

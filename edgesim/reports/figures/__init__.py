@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgesim import registry
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from matplotlib.figure import Figure as Sheet
 
-__all__ = ["Figure", "Look", "applicable", "draw", "figure", "names", "paint", "template"]
+__all__ = ["Figure", "Look", "applicable", "draw", "figure", "names", "paint", "save", "template"]
 
 _ROOM = "reports.figures"
 
@@ -63,6 +64,17 @@ def paint(name: str, runs: Sequence[RunResult]) -> Sheet:
         LookupError: there is no such figure, or these runs have nothing of the kind.
     """
     return figure(name).matplotlib(_frame(name, runs))
+
+
+def save(sheet: Sheet, path: Path) -> None:
+    """Write a figure as `path.png`, 300 dots per inch, and as `path.svg`. Equal figures, equal bytes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from edgesim.reports.figures import _paper
+
+    _paper.save(sheet, path)
 
 
 def template(look: Look) -> dict[str, Any]:

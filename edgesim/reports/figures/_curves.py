@@ -64,7 +64,7 @@ def over_seeds(curves: Sequence[Steps]) -> pd.DataFrame:
     (M4: Jugel et al. 2014, "M4: a visualization-oriented time series data aggregation").
 
     Returns:
-        Columns `at`, `median`, `low` and `high`; NaN where infinite.
+        Columns `at`, `value`, `low` and `high`; NaN where infinite.
     """
     places = np.unique(np.concatenate([curve.at for curve in curves]))
     places = places[places >= max(curve.at[0] for curve in curves)]
@@ -74,7 +74,7 @@ def over_seeds(curves: Sequence[Steps]) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "at": places[kept],
-            "median": [row.median for row in rows],
+            "value": [row.median for row in rows],
             "low": [row.low for row in rows],
             "high": [row.high for row in rows],
         }

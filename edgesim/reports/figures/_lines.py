@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,20 +19,19 @@ def variants(frame: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
 
 
 def add_bands(
-    drawn: go.Figure, frame: pd.DataFrame, x: str, divide_by: float, hover: str, shape: str = "hv"
+    drawn: go.Figure, frame: pd.DataFrame, x: pd.Series[Any], hover: str, shape: str = "hv"
 ) -> None:
     """Draw a line and a band for each variant.
 
     Args:
         drawn: to be drawn into.
-        frame: columns `variant`, x, `median`, `low` and `high`.
-        x: name of the column along the axis.
-        divide_by: of x, to come to the unit of the axis.
+        frame: columns `variant`, `value`, `low` and `high`.
+        x: where on the axis each of its rows is.
         hover: what is said where one points, in the language of plotly's templates.
         shape: how points are joined: `hv` in steps, `linear`.
     """
-    for number, name, rows in variants(frame):
-        places = rows[x] / divide_by
+    for number, variant, rows in variants(frame):
+        name, places = _style.escaped(variant), x[rows.index]
         if not rows["low"].equals(rows["high"]):
             edge = {"mode": "lines", "line": {"width": 0, "shape": shape}, "hoverinfo": "skip"}
             fill = _style.faint(_style.colour(number))
@@ -40,20 +40,20 @@ def add_bands(
             drawn.add_scatter(y=rows["high"], fill="tonexty", fillcolor=fill, **common)
         drawn.add_scatter(
             x=places,
-            y=rows["median"],
+            y=rows["value"],
             name=name,
             legendgroup=name,
             **_style.line(number),
             line_shape=shape,
             customdata=rows[["low", "high"]],
-            hovertemplate=f"{hover}<extra>{_style.escaped(name)}</extra>",
+            hovertemplate=f"{hover}<extra>{name}</extra>",
         )
 
 
-def paint_bands(axes: Axes, frame: pd.DataFrame, x: str, divide_by: float, steps: bool = True) -> None:
+def paint_bands(axes: Axes, frame: pd.DataFrame, x: pd.Series[Any], steps: bool = True) -> None:
     """The same on paper; arguments as in `add_bands`."""
     for number, name, rows in variants(frame):
-        places = rows[x] / divide_by
+        places = x[rows.index]
         if not rows["low"].equals(rows["high"]):
             axes.fill_between(
                 places,
@@ -66,7 +66,7 @@ def paint_bands(axes: Axes, frame: pd.DataFrame, x: str, divide_by: float, steps
             )
         axes.plot(
             places,
-            rows["median"],
+            rows["value"],
             drawstyle="steps-post" if steps else "default",
             label=name,
             **_paper.line(number),

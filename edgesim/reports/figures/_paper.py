@@ -13,6 +13,8 @@ from edgesim.reports.figures import _style
 
 COLUMN_IN, PAGE_IN = 3.5, 7.16
 
+_LETTERS_PER_IN, _LINE_IN = 17, 0.15  # of a legend
+
 _BLACK = "#000000"
 _MARKS = ("o", "s", "D", "^", "P", "*", "X")
 _SETTINGS: dict[Any, Any] = {
@@ -46,14 +48,22 @@ def sheet(height_in: float, width_in: float = COLUMN_IN) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def sheets(count: int, height_in: float) -> Figure:
+    """An empty figure with some plots below each other, each as high as that."""
+    figure = Figure(figsize=(COLUMN_IN, count * height_in), layout="constrained")
+    figure.subplots(count)
+    return figure
+
+
 def legend(figure: Figure, axes: Axes) -> None:
-    """The legend, below the plot, in as many columns as fit."""
+    """The legend, below the plot, in as many columns as fit; the figure grows by its lines."""
     handles, labels = axes.get_legend_handles_labels()
     if not labels:
         return
-    letters = figure.get_figwidth() * 17
-    columns = max(1, int(letters // (7 + max(map(len, labels)))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)))
+    width_in, height_in = figure.get_size_inches()
+    columns = min(len(labels), max(1, int(width_in * _LETTERS_PER_IN // (7 + max(map(len, labels))))))
+    figure.set_size_inches(width_in, height_in + _LINE_IN * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def colour(number: int) -> str:
@@ -69,7 +79,7 @@ def line(number: int) -> dict[str, Any]:
 
 def mark(number: int) -> str:
     """Mark of the variant of this number."""
-    return _MARKS[number % len(_MARKS)]
+    return _MARKS[_style.mark(number) % len(_MARKS)]
 
 
 def phase(name: str) -> tuple[float, float, float, float] | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -67,19 +68,39 @@ def add_rows(drawn: go.Figure, rows: Rows) -> None:
         ticks="",
         fixedrange=True,
     )
-    for place, text, level in rows.headings:
-        shown = _style.escaped(text)
-        drawn.add_annotation(
-            xref="x domain",
-            x=0,
-            xanchor="left",
-            y=place,
-            yanchor="middle",
-            text=f"<b>{shown}</b>" if level == 0 else shown,
-            font_size=13 if level == 0 else 12,
-            showarrow=False,
-            bgcolor="rgba(0,0,0,0)",
-        )
+    drawn.update_layout(annotations=[_heading(*heading) for heading in rows.headings])
+
+
+def _heading(place: int, text: str, level: int) -> dict[str, Any]:
+    shown = _style.escaped(text)
+    return {
+        "xref": "x domain",
+        "x": 0,
+        "xanchor": "left",
+        "y": place,
+        "yanchor": "middle",
+        "text": f"<b>{shown}</b>" if level == 0 else shown,
+        "font_size": 13 if level == 0 else 12,
+        "showarrow": False,
+    }
+
+
+def add_right(drawn: go.Figure, rows: Rows, texts: Sequence[str]) -> None:
+    """A text on the right of each row of a figure that has its rows."""
+    drawn.add_scatter(x=[None], y=[None], yaxis="y2", showlegend=False, hoverinfo="skip")
+    drawn.update_layout(
+        yaxis2={
+            "overlaying": "y",
+            "side": "right",
+            "matches": "y",
+            "tickvals": list(rows.place.values()),
+            "ticktext": list(texts),
+            "tickfont_size": 11,
+            "showgrid": False,
+            "ticks": "",
+            "fixedrange": True,
+        }
+    )
 
 
 def paint_rows(axes: Axes, rows: Rows) -> None:
@@ -98,3 +119,11 @@ def paint_rows(axes: Axes, rows: Rows) -> None:
             fontsize=7,
             fontweight="bold" if level == 0 else "normal",
         )
+
+
+def paint_right(axes: Axes, rows: Rows, texts: Sequence[str]) -> None:
+    """A text on the right of each row on paper."""
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(list(rows.place.values()), list(texts), fontsize=6)
+    right.tick_params(axis="y", length=0)
+    right.spines["right"].set_visible(False)

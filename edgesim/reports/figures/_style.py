@@ -8,6 +8,7 @@ two looks then differ in the template of a figure alone, and nothing has to be d
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,9 @@ _FAINT = {"light": "rgba(31,35,40,0.14)", "dark": "rgba(230,237,243,0.18)"}
 _LABEL = {"light": "#FFFFFF", "dark": "#161B22"}
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_LETTER_PX = 7.5  # width of a letter of the legend
+_ABOVE_PX, _LINE_PX = 14, 20
+_PHONE_PX = 400
+_SYMBOL_PX, _LETTER_PX = 48, 7.2  # of an entry of a legend
 
 
 def colour(number: int) -> str:
@@ -47,13 +50,18 @@ def colour(number: int) -> str:
 
 def line(number: int) -> dict[str, Any]:
     """Line of the variant of this number: a colour and, as a second channel, some marks along it."""
-    mark = {"symbol": symbol(number), "size": 7, "maxdisplayed": 9}
-    return {"line": {"color": colour(number), "width": 2}, "marker": mark, "mode": "lines+markers"}
+    marker = {"symbol": symbol(number), "size": 7, "maxdisplayed": 9}
+    return {"line": {"color": colour(number), "width": 2}, "marker": marker, "mode": "lines+markers"}
+
+
+def mark(number: int) -> int:
+    """Which mark the variant of this number has: another one where its colour comes again."""
+    return number + number // len(_COLOURS)
 
 
 def symbol(number: int) -> str:
     """Mark of the variant of this number."""
-    return _SYMBOLS[number % len(_SYMBOLS)]
+    return _SYMBOLS[mark(number) % len(_SYMBOLS)]
 
 
 def hatch(ground: str) -> dict[str, Any]:
@@ -72,8 +80,9 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def add_level(drawn: go.Figure, value: float, text: str) -> None:
+def add_level(drawn: go.Figure, value: float, text: str, *, logarithmic: bool = False) -> None:
     """A dotted line across the plot, with what it means; in the ink of the look."""
+    place = math.log10(value) if logarithmic else value  # plotly asks for it of notes, not of lines
     drawn.add_shape(
         type="line",
         xref="x domain",
@@ -85,46 +94,50 @@ def add_level(drawn: go.Figure, value: float, text: str) -> None:
         line={"dash": "dot", "width": 1.5},
     )
     drawn.add_annotation(
-        xref="x domain", x=0, xanchor="left", y=value, yanchor="bottom", text=escaped(text), showarrow=False
+        xref="x domain", x=0, xanchor="left", y=place, yanchor="bottom", text=escaped(text), showarrow=False
     )
 
 
-def figure(look: Look, height_px: int, legend: Sequence[str] = ()) -> go.Figure:
+def figure(
+    look: Look, height_px: int, legend: Sequence[str] = (), *, ticks_px: int = 0, beside_px: int = 60
+) -> go.Figure:
     """An empty figure, transparent, as wide as its place, with its legend below the plot.
 
     Args:
         look: light or dark.
-        height_px: of the plot; the legend comes on top of it.
+        height_px: of the plot; what stands below it comes on top of that.
         legend: its entries; they say how much room a narrow screen needs.
+        ticks_px: what the labels of the horizontal axis need beyond a line.
+        beside_px: what stands on the left and the right of the plot; the legend is as wide as the plot.
     """
-    lines = _legend_lines(legend)
-    below_px = 52 + 21 * lines
+    axis_px = 50 + ticks_px
+    below_px = axis_px + 6 + _LINE_PX * _legend_lines(legend, _PHONE_PX - beside_px)
     drawn = go.Figure()
-    drawn.update_layout(
+    return drawn.update_layout(
         template=template(look),
-        height=height_px + below_px + 14,
-        margin={"l": 8, "r": 14, "t": 14, "b": below_px},
+        height=_ABOVE_PX + height_px + below_px,
+        margin={"l": 8, "r": 14, "t": _ABOVE_PX, "b": below_px},
         showlegend=bool(legend),
         legend={
             "orientation": "h",
             "x": 0,
             "xanchor": "left",
-            "xref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "yref": "container",
+            "y": -axis_px / height_px,
+            "yanchor": "top",
+            "tracegroupgap": 0,
         },
     )
-    return drawn
 
 
-def _legend_lines(legend: Sequence[str], width_px: float = 380) -> int:
-    """How many lines the legend takes on a phone; plotly gives every entry the width of the longest."""
-    if not legend:
-        return 0
-    entry_px = 45 + _LETTER_PX * max(map(len, legend))
-    per_line = max(1, int(width_px // entry_px))
-    return -(-len(legend) // per_line)
+def _legend_lines(legend: Sequence[str], width_px: float) -> int:
+    """How many lines the legend takes."""
+    lines, left_px = 0, 0.0
+    for entry in legend:
+        entry_px = _SYMBOL_PX + _LETTER_PX * len(entry)
+        if entry_px > left_px:
+            lines, left_px = lines + 1, width_px
+        left_px -= entry_px
+    return lines
 
 
 def template(look: Look) -> go.layout.Template:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from edgesim.results import timeline
 from edgesim.results.run import RunResult
-from edgesim.results.timeline import PHASES
 
+PHASES = timeline.PHASES
 PARTS = (*PHASES, "waiting")
 """What a device goes through in a visit; it waits until its update is merged or it is sent out again."""
 

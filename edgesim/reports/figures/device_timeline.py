@@ -25,7 +25,11 @@ DEVICES = 40
 VISITS = 1000
 """Visits that a browser draws at once; where there are more the timeline ends sooner."""
 
-_VISITS_AT_FIRST = 6  # of each row, in the part that one sees before zooming out
+_COLUMNS = (
+    *("variant", "seed", "rank", "profile", "devices", "shown", "device", "dispatch", "submodel", "outcome"),
+    *("part", "begin_s", "duration_s", "cut_off", "end_s", "until_s"),
+)
+_VISITS_AT_FIRST = 20  # one after another, in the part that one sees before zooming out
 
 
 @component
@@ -43,38 +47,23 @@ class DeviceTimeline(Figure):
     def data(self, runs: Sequence[RunResult]) -> pd.DataFrame | None:
         """A row for each part of a visit.
 
-        Columns `variant`, `seed`, `profile`, `devices` of this profile that were ever sent out, `shown` of
-        them, `device`, `dispatch`, `submodel`, `outcome`, `part`, `begin_s`, `duration_s`, `cut_off`, `end_s`
-        of the run, and `until_s`, to which visits are given; ordered by variant, profile and device, the
-        slowest first.
+        Columns `variant`, `seed`, `rank` of the device among those shown, `profile`, `devices` of this
+        profile that were ever sent out, `shown` of them, `device`, `dispatch`, `submodel`, `outcome`, `part`,
+        `begin_s`, `duration_s`, `cut_off`, `end_s` of the run, and `until_s`, to which visits are given;
+        ordered by variant, rank and time.
         """
-        each = {name: (run, _visits.visits(run)) for name, run in _runs.one_each(runs).items()}
-        chosen = _chosen(pd.concat(found for _, found in each.values()), DEVICES // len(each))
+        runs_of = _runs.one_each(runs)
+        visits_of = {name: _visits.visits(run) for name, run in runs_of.items()}
+        chosen = _chosen(pd.concat(visits_of.values()), DEVICES // len(runs_of))
         if chosen.empty:
             return None
         frames = [
-            _bars(found[found["device"].isin(chosen["device"])]).assign(
+            _bars(visits_of[name], chosen).assign(
                 variant=name, seed=_runs.seed_of(run), end_s=float(run.tables["evaluations"]["time_s"].max())
             )
-            for name, (run, found) in each.items()
+            for name, run in runs_of.items()
         ]
-        frame = _first(pd.concat(frames, ignore_index=True)).merge(chosen, on="device")
-        frame["variant"] = pd.Categorical(frame["variant"], list(each))
-        frame = frame.sort_values(["variant", "rank", "begin_s"], ignore_index=True)
-        order = [
-            "variant",
-            "seed",
-            "profile",
-            "devices",
-            "shown",
-            "device",
-            "dispatch",
-            "submodel",
-            "outcome",
-        ]
-        return frame.astype({"variant": "str"})[
-            [*order, "part", "begin_s", "duration_s", "cut_off", "end_s", "until_s"]
-        ]
+        return _first(pd.concat(frames, ignore_index=True))[list(_COLUMNS)]
 
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
         """Bars by part of a visit; the beginning at first, all of it by double-click."""
@@ -152,15 +141,20 @@ def _evenly(values: NDArray[Any], count: int) -> NDArray[Any]:
     return found
 
 
-def _bars(visits: pd.DataFrame) -> pd.DataFrame:
-    return _visits.bars(visits).merge(visits[["dispatch", "device", "submodel", "outcome"]], on="dispatch")
+def _bars(visits: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
+    """The bars of the chosen devices, in their order."""
+    whose = visits[["dispatch", "device", "submodel", "outcome"]].merge(chosen, on="device")
+    bars = _visits.bars(visits[visits["device"].isin(chosen["device"])])
+    found: pd.DataFrame = bars.merge(whose, on="dispatch")
+    return found.sort_values(["rank", "begin_s"])
 
 
 def _first(frame: pd.DataFrame) -> pd.DataFrame:
     """The bars of the first visits of all variants, up to a time that is the same for them."""
     begun_s = _begun_s(frame)
     until_s = frame["end_s"].max() if len(begun_s) <= VISITS else begun_s[VISITS]
-    return frame[frame["begin_s"] < until_s].assign(until_s=until_s)
+    begun: pd.DataFrame = frame[frame["begin_s"] < until_s]
+    return begun.assign(until_s=until_s)
 
 
 def _begun_s(frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -170,32 +164,38 @@ def _begun_s(frame: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _laid_out(frame: pd.DataFrame) -> tuple[_rows.Rows, pd.DataFrame]:
-    """The rows, and the table with the row of each bar and whether its work was lost."""
-    frame = frame.assign(
-        run=frame["variant"] + ", ends after " + frame["end_s"].map(_format.seconds),
-        heading=frame["profile"] + frame.apply(_choice, axis=1),
-        label="#" + frame["device"].astype(str),
-        lost=frame["outcome"] != "aggregated",
+    """The rows, and the table with the row of each bar and whether its work was lost.
+
+    A device has a row in every variant, so that one finds it again, also where it was never sent out.
+    """
+    devices = frame.drop_duplicates("device").sort_values("rank")
+    devices = devices.assign(
+        heading=devices.apply(_heading, axis=1), label="#" + devices["device"].astype(str)
     )
-    levels = ["run", "heading", "device"]
-    rows = _rows.laid_out(frame, levels, "label")
-    keys = frame[levels].astype(str).itertuples(index=False, name=None)
-    return rows, frame.assign(row=[rows.place[key] for key in keys])
+    ended = frame["variant"] + ", ends after " + frame["end_s"].map(_format.seconds)
+    rows = _rows.laid_out(
+        pd.concat([devices.assign(run=run) for run in ended.unique()]), ["run", "heading", "device"], "label"
+    )
+    keys = zip(
+        ended, frame["device"].map(devices.set_index("device")["heading"]), frame["device"], strict=True
+    )
+    places = [rows.place[run, heading, str(device)] for run, heading, device in keys]
+    return rows, frame.assign(row=places, lost=frame["outcome"] != "aggregated")
 
 
-def _choice(bar: pd.Series[Any]) -> str:
-    """Which of a profile's devices are shown."""
-    shown, devices = bar["shown"], bar["devices"]
+def _heading(device: pd.Series[Any]) -> str:
+    """The profile, and which of its devices are shown."""
+    shown, devices = device["shown"], device["devices"]
     if shown == devices:
-        return ""
+        return str(device["profile"])
     which = {1: "the median", 2: "slowest and fastest"}.get(shown, "slowest to fastest")
-    return f" ({shown} of {devices}: {which})"
+    return f"{device['profile']} ({shown} of {devices}: {which})"
 
 
 def _window_s(frame: pd.DataFrame) -> float:
-    """The end of what one sees first: so much that there are some visits in each row."""
-    begun_s, enough = _begun_s(frame), _VISITS_AT_FIRST * frame["row"].nunique()
-    return float(begun_s[enough] if len(begun_s) > 1.5 * enough else frame["until_s"].iloc[0])
+    """The end of what one sees first: so little that the parts of a visit can be told apart."""
+    visits_s = frame.groupby(["variant", "dispatch"])["duration_s"].sum()
+    return float(min(_VISITS_AT_FIRST * visits_s.mean(), frame["until_s"].iloc[0]))
 
 
 def _note(frame: pd.DataFrame) -> str:

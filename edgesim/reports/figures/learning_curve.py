@@ -22,16 +22,17 @@ from edgesim.results.run import RunResult
 class LearningCurve(Figure):
     """Accuracy over virtual time, the median over seeds with its interval; the loss where there is none."""
 
-    title: ClassVar[str] = "Accuracy over virtual time"
+    title: ClassVar[str] = "Learning curve"
     caption: ClassVar[str] = (
-        "Whose curve meets the target line first finishes the task first. Lines are medians over seeds, bands"
-        " their range (from 6 seeds on the 95 % interval of the median); a model keeps its value until the"
-        " next evaluation, and a run that has ended keeps its last one. Marks: median time to target."
+        "Whose curve meets the target line first finishes the task first; marks on it are median times to"
+        " target. Lines are medians over seeds and bands their range (from 6 seeds on the 95 % interval of"
+        " the median); a model keeps its value until the next evaluation, and a run that has ended its"
+        " last one."
     )
     order: ClassVar[int] = 10
 
     def data(self, runs: Sequence[RunResult]) -> pd.DataFrame | None:
-        """Columns `variant`, `metric`, `time_s`, `median`, `low`, `high`, `target` and `arrival_s`."""
+        """Columns `variant`, `metric`, `time_s`, `value`, `low`, `high`, `target` and `arrival_s`."""
         comparison = compare(runs)
         target = comparison.target or {}
         metric = _metric(runs, target)
@@ -48,7 +49,7 @@ class LearningCurve(Figure):
                 )
             )
         frame = pd.concat(frames, ignore_index=True).assign(target=target.get(metric, math.nan))
-        return frame[["variant", "metric", "time_s", "median", "low", "high", "target", "arrival_s"]]
+        return frame[["variant", "metric", "time_s", "value", "low", "high", "target", "arrival_s"]]
 
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
         """Steps and bands, the target as a dotted line, a mark where the median run arrives."""
@@ -57,7 +58,9 @@ class LearningCurve(Figure):
         drawn = _style.figure(look, 360, legend=list(frame["variant"].unique()))
         shown = ".1%" if _is_share(metric) else ".4g"
         hover = f"%{{y:{shown}}} (%{{customdata[0]:{shown}}} to %{{customdata[1]:{shown}}})"
-        _lines.add_bands(drawn, frame, "time_s", scale.base, hover + f" after %{{x:.4g}} {scale.unit}")
+        _lines.add_bands(
+            drawn, frame, frame["time_s"] / scale.base, hover + f" after %{{x:.4g}} {scale.unit}"
+        )
         if not math.isnan(target):
             _style.add_level(drawn, target, f"target {_shown(metric, target)}")
             _add_arrivals(drawn, frame, scale)
@@ -71,7 +74,7 @@ class LearningCurve(Figure):
         metric, target = frame["metric"].iloc[0], frame["target"].iloc[0]
         scale = _scale.of_seconds(frame["time_s"].max())
         sheet, axes = _paper.sheet(2.6)
-        _lines.paint_bands(axes, frame, "time_s", scale.base)
+        _lines.paint_bands(axes, frame, frame["time_s"] / scale.base)
         if not math.isnan(target):
             axes.axhline(target, color="black", linestyle=":", linewidth=0.8)
             for number, _, rows in _lines.variants(frame):
@@ -111,7 +114,8 @@ def _shown(metric: str, value: float) -> str:
 
 def _add_arrivals(drawn: go.Figure, frame: pd.DataFrame, scale: _scale.Scale) -> None:
     """A mark on the target line for each variant that arrived."""
-    for number, name, rows in _lines.variants(frame):
+    for number, variant, rows in _lines.variants(frame):
+        name = _style.escaped(variant)
         arrival_s, target = rows["arrival_s"].iloc[0], rows["target"].iloc[0]
         if math.isnan(arrival_s):
             continue
@@ -119,8 +123,8 @@ def _add_arrivals(drawn: go.Figure, frame: pd.DataFrame, scale: _scale.Scale) ->
             x=[arrival_s / scale.base],
             y=[target],
             mode="markers",
-            marker={"color": _style.colour(number), "symbol": _style.symbol(number), "size": 11},
+            marker={"color": _style.colour(number), "symbol": _style.symbol(number), "size": 13},
             legendgroup=name,
             showlegend=False,
-            hovertemplate=f"arrived after {_format.seconds(arrival_s)}<extra>{_style.escaped(name)}</extra>",
+            hovertemplate=f"arrived after {_format.seconds(arrival_s)}<extra>{name}</extra>",
         )
