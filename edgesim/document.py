@@ -102,7 +102,7 @@ def open_document(given: Given) -> Document:
     path = Path(name)
     exists = os.path.isfile(name)  # where Path.is_file raises for names that are too long
     if path.suffix in (".yaml", ".yml") and not os.path.lexists(name):
-        beside = (each.name for each in path.parent.glob("*.y*ml"))
+        beside = [each.name for each in path.parent.glob("*.y*ml") if did_you_mean(path.stem, [each.stem])]
         hint = did_you_mean(path.name, beside) or f"; edgesim init {cut_off(name)} writes one to begin with"
         raise InputError(Problem(f"there is no such file{hint}", place=name))
     if exists or path.suffix in (".yaml", ".yml"):

@@ -53,7 +53,8 @@ def test_a_file_is_opened_by_its_path(tmp_path: Path) -> None:
     [
         ("quikstart", 'no scenario "quikstart"; did you mean "quickstart"? (shipped: '),
         ("", 'no scenario "" (shipped: '),
-        ("gone.yaml", "gone.yaml: there is no such file"),
+        ("gone.yaml", "gone.yaml: there is no such file; edgesim init gone.yaml writes one to begin with"),
+        ("foldr.yaml", 'foldr.yaml: there is no such file; did you mean "folder.yaml"?'),
         ("x" * 5000, 'no scenario "xxx'),
         (".", ".: is a folder without scenario.yaml; give a scenario file"),
         ("folder.yaml", "folder.yaml: cannot be read: Is a directory"),

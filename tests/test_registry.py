@@ -239,7 +239,11 @@ def test_every_problem_of_a_users_component_is_reported_with_its_path(
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("own_gone:Mine", 'cannot import module "own_gone" of "own_gone:Mine": No module named \'own_gone\''),
+        (
+            "own_gone:Mine",
+            'cannot import module "own_gone" of "own_gone:Mine": No module named \'own_gone\'; '
+            "own_gone.py must lie beside the scenario, or be installed",
+        ),
         ("own_odd:Min", 'module "own_odd" has no "Min"; did you mean "Mine"?'),
         ("own_odd:", 'module "own_odd" has no ""'),
         ("own_odd:Mine.depth", 'module "own_odd" has no "Mine.depth"'),
