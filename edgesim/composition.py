@@ -180,7 +180,8 @@ def _too_many(choices: Choices) -> list[Problem]:
         wanted = choices.number(key)
         if wanted is not None and wanted > choices.devices:
             room = "coordination" if hasattr(choices.coordination, key) else "selection"
-            message = f"{does.format(wanted)}, but the fleet has {choices.devices}"
+            most = choices.devices
+            message = f"{does.format(wanted)}, but the fleet has {most}; give at most {most}"
             found.append(Problem(message, f"{room}.{key}"))
     return found
 

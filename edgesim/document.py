@@ -24,6 +24,8 @@ MAPPING = "scenario"  # how messages call one that is no file
 
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # names become folders
 
+NAMING = "a name may hold up to 100 letters, digits, dots, dashes and underscores"
+
 _PATH = re.compile(r"[^.\[\]\s]+(?:\.[^.\[\]\s]+|\[[^.\[\]\s]+\])*")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _NAMES_ALONE = ("network", "throttling", "reference")  # whose names take no parameters
@@ -75,7 +77,7 @@ class Document:
         data = self.source.data["variants"][name]
         problem = None
         if not re.fullmatch(SAFE_NAME, name):
-            problem = "a name may hold up to 100 letters, digits, dots, dashes and underscores"
+            problem = NAMING
         elif not isinstance(data, dict):
             problem = "must be a mapping of what it changes"
         if problem is not None:
@@ -99,6 +101,10 @@ def open_document(given: Given) -> Document:
     name = os.fspath(given)
     path = Path(name)
     exists = os.path.isfile(name)  # where Path.is_file raises for names that are too long
+    if path.suffix in (".yaml", ".yml") and not os.path.lexists(name):
+        beside = [each.name for each in path.parent.glob("*.y*ml") if did_you_mean(path.stem, [each.stem])]
+        hint = did_you_mean(path.name, beside) or f"; edgesim init {cut_off(name)} writes one to begin with"
+        raise InputError(Problem(f"there is no such file{hint}", place=name))
     if exists or path.suffix in (".yaml", ".yml"):
         return Document(yaml_source.read(path), path.resolve())
     if os.path.isfile(os.path.join(name, IN_FOLDER)):

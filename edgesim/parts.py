@@ -165,7 +165,10 @@ def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.i
     cut = round(count * share)
     if not 0 < cut < count:
         raise InputError(
-            Problem(f"of {count} samples leaves one side empty, got {share}", "dataset.validation")
+            Problem(
+                f"of {count} samples leaves one side empty, got {share}; bring it nearer to 0.5",
+                "dataset.validation",
+            )
         )
     return np.sort(order[cut:]), np.sort(order[:cut])
 
@@ -195,7 +198,9 @@ def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Modul
     if reads_tokens is not None and reads_tokens != (tokens is not None):
         model, dataset = (f'"{registry.name_of(part)}"' for part in (scenario.model, scenario.dataset))
         wants, has = ("tokens", "numbers") if reads_tokens else ("numbers", "tokens")
-        raise InputError(Problem(f"{model} takes {wants}, and {dataset} has {has}; choose another", "model"))
+        raise InputError(
+            Problem(f"{model} takes {wants}, and {dataset} has {has}; choose another of them", "model")
+        )
     seed = int(streams.bits("initialisation")) >> 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -346,7 +351,8 @@ def _resolve_execution(scenario: Scenario, network: nn.Module, structure: ModelS
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(Problem(f'is "{device}", but PyTorch finds no CUDA device here', "execution.device"))
+        message = f'is "{device}", but PyTorch finds no CUDA device here; use cpu, or auto'
+        raise InputError(Problem(message, "execution.device"))
     convolutions = sum(layer.kind == "conv" for layer in structure.layers)
     on_cpu = device == "cpu"
     mode, reason = options.mode, unstackable(network)

@@ -93,13 +93,22 @@ def load_target(target: str, beside: Path | None = None) -> Any:
     try:
         module = importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
-        raise ValueError(f'cannot import module "{module_name}" of "{target}": {error}') from error
+        raise ValueError(
+            f'cannot import module "{module_name}" of "{target}": {error}{_remedy(error, module_name)}'
+        ) from error
     if beside is not None:
         _check_origin(module_name.partition(".")[0], beside)
     if not hasattr(module, attribute):
         hint = did_you_mean(attribute, vars(module))
         raise ValueError(f'module "{module_name}" has no {show_value(attribute)}{hint}')
     return getattr(module, attribute)
+
+
+def _remedy(error: Exception, module: str) -> str:
+    """What to do where the module itself was not found, and not one that it imports."""
+    if not isinstance(error, ModuleNotFoundError) or error.name not in (module, module.partition(".")[0]):
+        return ""
+    return f"; {module.replace('.', '/')}.py must lie beside the scenario, or be installed"
 
 
 def _check_origin(package: str, beside: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, TypeAdapter, ValidationInfo
 from pydantic_core import PydanticKnownError, PydanticOmit
 
 from edgesim import composition, yaml_source
@@ -21,8 +22,8 @@ from edgesim.devices.faults import Fault, misfits
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.network import ServerLinks
 from edgesim.devices.profile import Catalogue
-from edgesim.document import SAFE_NAME, Document, assigned, overridden, path_in
-from edgesim.errors import InputError, Problem
+from edgesim.document import NAMING, SAFE_NAME, Document, assigned, overridden, path_in
+from edgesim.errors import InputError, Problem, show_value
 from edgesim.growth._growth import GrowthRule
 from edgesim.models._model import Model
 from edgesim.registry import builtin, in_room, name_of
@@ -35,7 +36,14 @@ from edgesim.yaml_source import Source
 
 MAXIMUM_DEVICES = 10_000_000
 
-SafeName = Annotated[str, Field(pattern=SAFE_NAME)]
+
+def _safe(name: str) -> str:
+    if not re.fullmatch(SAFE_NAME, name):
+        raise ValueError(f"{NAMING}, got {show_value(name)}")
+    return name
+
+
+SafeName = Annotated[str, AfterValidator(_safe), Field(json_schema_extra={"pattern": SAFE_NAME})]
 
 
 def _seed_tag(given: Any) -> str:

@@ -285,6 +285,15 @@ class CostOptions(Section):
         return self
 
 
+_DEVICE = r"^(auto|cpu|cuda|cuda:[0-9]{1,3})$"
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(_DEVICE, name):
+        raise ValueError(f"must be auto, cpu, cuda or cuda:N, got {show_value(name)}")
+    return name
+
+
 class ExecutionOptions(Section):
     """How training runs on this host. `auto` is decided by a rule from model and device, never by timing.
 
@@ -297,7 +306,9 @@ class ExecutionOptions(Section):
         precision: of parameters and arithmetic; bfloat16 runs the forward pass under autocast.
     """
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:[0-9]{1,3})$")] = "auto"
+    device: Annotated[str, AfterValidator(_known_device), Field(json_schema_extra={"pattern": _DEVICE})] = (
+        "auto"
+    )
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     mode: Literal["auto", "sequential", "stacked"] = "auto"
     cohort: Annotated[int, Field(ge=1, le=10_000)] = 50

@@ -38,6 +38,7 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _PRINTABLE = r"\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff"
 _FOREIGN = re.compile(rf"[^{_PRINTABLE}\r\x85]")  # YAML 1.2, section 5.1
 _CONTROL = re.compile(rf"[^{_PRINTABLE}]")  # what escapes such as "\0" stand for
+_TABBED = re.compile(r" *\t")
 _PLAIN_KEY = re.compile(r"[\w./-]{1,60}")
 
 
@@ -112,7 +113,9 @@ def parse(text: str, name: str) -> Source:
         mark = error.problem_mark or error.context_mark
         last = text.count("\n", 0, len(text.rstrip())) + 1  # libyaml finds some errors behind the end
         place = f"{name}:{min(mark.line + 1, last)}" if mark else name
-        message = f"is not valid YAML: {error.problem or error.context}"
+        tabs = mark is not None and any(map(_TABBED.match, text.splitlines()[mark.line : mark.line + 1]))
+        remedy = "; indent with spaces" if tabs else ""
+        message = f"is not valid YAML: {error.problem or error.context}{remedy}"
         builder.problems.append(Problem(message, place=place))
     if builder.problems:
         raise InputError(*builder.problems)
@@ -306,7 +309,15 @@ def _holds(data: Any, part: str | int) -> bool:
 
 _EXTRA = ("extra_forbidden", "unexpected_keyword_argument")
 _OURS = ("value_error", "component", "quantity")  # messages that are whole sentences already
-_WORDS = {"an object": "a mapping", "a valid array": "a list", "a valid dictionary": "a mapping"}
+_WORDS = {
+    "an object": "a mapping",
+    "a valid array": "a list",
+    "a valid dictionary": "a mapping",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+}
 
 
 def _unknown_key(path: KeyPath, data: Any, schema: dict[str, Any]) -> str:
@@ -325,6 +336,9 @@ def _message(found: dict[str, Any]) -> str:
     hint = ""
     if kind == "literal_error":
         hint = did_you_mean(str(found["input"]), re.findall("'(.*?)'", found["ctx"]["expected"]))
+    wanted = wanted.replace("greater than or equal to", "at least").replace(
+        "less than or equal to", "at most"
+    )
     be = "" if wanted.startswith(("have ", "match ")) else "be "
     return f"must {be}{_WORDS.get(wanted, wanted)}, got {show_value(found['input'])}{hint}"
 

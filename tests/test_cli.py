@@ -150,7 +150,10 @@ def test_run_on_a_scenario_with_variants_lists_them(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file or directory"),
+        (
+            ["run", "nowhere.yaml"],
+            "nowhere.yaml: there is no such file; edgesim init nowhere.yaml writes one to begin with",
+        ),
         (["compare", "quickstat"], 'no scenario "quickstat"; did you mean "quickstart"?'),
         (["compare", "tiny.yaml", "--variant", "fedpm"], 'no variant "fedpm"; did you mean "fedpmt"?'),
         (["compare", "tiny.yaml", "--seeds", "1,x"], "--seeds: must be whole numbers with commas"),

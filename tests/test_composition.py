@@ -155,12 +155,12 @@ def test_all_devices_go_out_only_where_all_are_to_be_at_work(concurrency: int) -
     ],
 )
 def test_more_than_the_fleet_has_is_refused(chosen: dict[str, Any], message: str) -> None:
-    assert f"coordination.{message}, but the fleet has 10" in said(**chosen)
+    assert f"coordination.{message}, but the fleet has 10; give at most 10" in said(**chosen)
 
 
 def test_candidates_are_as_many_as_the_fleet_has_at_most_and_more_than_places() -> None:
     assert said(selection=PowerOfChoice(candidates=11)) == [
-        "selection.candidates: draws 11 candidates, but the fleet has 10"
+        "selection.candidates: draws 11 candidates, but the fleet has 10; give at most 10"
     ]
     assert said(selection=PowerOfChoice(candidates=3)) == [
         "selection.candidates: draws 3 candidates for the 4 places of a round; draw more than places"
@@ -227,7 +227,7 @@ def test_a_scenario_names_its_reference_in_three_ways(written: str, read: Any) -
         ("slowest", "x.yaml:8: coordination.reference: must be 'fastest', got \"slowest\""),
         (
             "{fraction: 2}",
-            "x.yaml:8: coordination.reference.fraction: must be less than or equal to 1, got 2",
+            "x.yaml:8: coordination.reference.fraction: must be at most 1, got 2",
         ),
         ("{share: 1}", "x.yaml:8: coordination.reference.fraction: is missing, and it is required"),
     ],

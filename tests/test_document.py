@@ -53,7 +53,8 @@ def test_a_file_is_opened_by_its_path(tmp_path: Path) -> None:
     [
         ("quikstart", 'no scenario "quikstart"; did you mean "quickstart"? (shipped: '),
         ("", 'no scenario "" (shipped: '),
-        ("gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
+        ("gone.yaml", "gone.yaml: there is no such file; edgesim init gone.yaml writes one to begin with"),
+        ("foldr.yaml", 'foldr.yaml: there is no such file; did you mean "folder.yaml"?'),
         ("x" * 5000, 'no scenario "xxx'),
         (".", ".: is a folder without scenario.yaml; give a scenario file"),
         ("folder.yaml", "folder.yaml: cannot be read: Is a directory"),
@@ -153,7 +154,7 @@ def test_a_scenario_without_variants_is_its_only_one() -> None:
         ("{submodl: full}", 'x.yaml:11: submodl: unknown key; did you mean "submodel"?'),
         (
             "\n    training:\n      epochs: 0",
-            "x.yaml:13: training.epochs: must be greater than or equal to 1, got 0",
+            "x.yaml:13: training.epochs: must be at least 1, got 0",
         ),
         (
             "\n    fleet:\n      - {profile: pixel6, count: 5}",
@@ -189,9 +190,9 @@ def test_a_key_that_a_variant_drops_is_missing_where_the_variant_says_so() -> No
 def test_mistakes_of_all_variants_are_reported_once_each() -> None:
     text = changed("count: 3", "count: 0") + "variants:\n  a: {seed: x}\n  b: {stop: {rounds: 0}}\n  c: {}\n"
     assert refusal_of_all(text) == [
-        'x.yaml:11: seed: must be a valid integer, got "x"',
-        "x.yaml:5: fleet[0].count: must be greater than or equal to 1, got 0",
-        "x.yaml:12: stop.rounds: must be greater than or equal to 1, got 0",
+        'x.yaml:11: seed: must be a whole number, got "x"',
+        "x.yaml:5: fleet[0].count: must be at least 1, got 0",
+        "x.yaml:12: stop.rounds: must be at least 1, got 0",
     ]
 
 
@@ -272,15 +273,15 @@ def test_set_overrides_one_value(text: str, path: tuple[str | int, ...], value: 
             'training.epoch: unknown key; did you mean "epochs"? (allowed: batch_norm, batch_size,',
         ),
         ("training=3", "training: must be a mapping, got 3"),
-        ("training.epochs=three", 'training.epochs: must be a valid integer, got "three"'),
+        ("training.epochs=three", 'training.epochs: must be a whole number, got "three"'),
         ("stop.time=3", "stop.time: needs a unit, as in 30 s; got the bare number 3"),
         ("stop.rounds=[", "is not valid YAML: did not find expected node content"),
         ("stop.rounds=*a", 'alias "*a" is not accepted: write the value out'),
         ("stop.rounds=1e999", 'is no finite number: "1e999"'),
-        ("stop.rounds=1\n2", 'stop.rounds: must be a valid integer, got "1 2"'),
+        ("stop.rounds=1\n2", 'stop.rounds: must be a whole number, got "1 2"'),
         ("fleet[0].network.uplink=3 Mbit/s", "fleet[0].network.downlink: is missing, and it is required"),
         ("seed.learning=4", "seed.timing: is missing, and it is required"),
-        ("name.x=3", 'name: must be a valid string, got {"name": "small", "x": 3}'),
+        ("name.x=3", 'name: must be text, got {"name": "small", "x": 3}'),
         (
             "model=lenett",
             'model: no model "lenett"; did you mean "lenet"? (known: ',
@@ -315,7 +316,7 @@ def test_the_seed_of_the_command_line_wins() -> None:
     assert scenario(text, "other", ["seed={learning: 1, timing: 2}"], seed=8).seeds == Seeds(
         learning=8, timing=8
     )
-    with pytest.raises(InputError, match=r"^--seed -1: seed: must be greater than or equal to 0, got -1$"):
+    with pytest.raises(InputError, match=r"^--seed -1: seed: must be at least 0, got -1$"):
         resolve(document(BASE), seed=-1)
 
 

@@ -225,8 +225,8 @@ def test_every_problem_of_a_users_component_is_reported_with_its_path(
 ) -> None:
     folder = beside("own_wrong", OWN)
     assert refusals({"name": "own_wrong:Mine", "depth": 0, "widths": [1, "x"], "wait": 3}, folder) == [
-        "x.yaml:1: submodel.depth: must be greater than or equal to 1, got 0",
-        'x.yaml:1: submodel.widths[1]: must be a valid integer, got "x"',
+        "x.yaml:1: submodel.depth: must be at least 1, got 0",
+        'x.yaml:1: submodel.widths[1]: must be a whole number, got "x"',
         "x.yaml:1: submodel.wait: needs a unit, as in 30 s; got the bare number 3",
     ]
     assert refusals("own_wrong:Mine", folder) == ["x.yaml:1: submodel.depth: is missing, and it is required"]
@@ -239,7 +239,11 @@ def test_every_problem_of_a_users_component_is_reported_with_its_path(
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("own_gone:Mine", 'cannot import module "own_gone" of "own_gone:Mine": No module named \'own_gone\''),
+        (
+            "own_gone:Mine",
+            'cannot import module "own_gone" of "own_gone:Mine": No module named \'own_gone\'; '
+            "own_gone.py must lie beside the scenario, or be installed",
+        ),
         ("own_odd:Min", 'module "own_odd" has no "Min"; did you mean "Mine"?'),
         ("own_odd:", 'module "own_odd" has no ""'),
         ("own_odd:Mine.depth", 'module "own_odd" has no "Mine.depth"'),

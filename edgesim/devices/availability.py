@@ -177,9 +177,9 @@ class Trace(_Kind):
 
 def _check(key: str, path: Path) -> None:
     if path.suffix.lower() not in TABLES:
-        raise InputError(Problem(f"must be a {' or '.join(TABLES)} file", path=key))
+        raise InputError(Problem(f"must be a {' or '.join(TABLES)} file, got {path.name}", path=key))
     if not path.is_file():
-        raise InputError(Problem(f"there is no file {path}", path=key))
+        raise InputError(Problem(f"there is no file {path}; correct the path", path=key))
 
 
 def shifts(shift: Distribution, devices: Numbers, streams: Streams) -> Floats:

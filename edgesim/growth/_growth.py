@@ -187,7 +187,9 @@ class Climbing(GrowthRule):
         if self.ladder is None:
             return super().rungs(own, capacity)
         if self.ladder[-1] > own[-1]:
-            message = f"goes up to {self.ladder[-1]:g}, and the largest capacity here is {own[-1]:g}"
+            message = (
+                f"goes up to {self.ladder[-1]:g}, and the largest capacity here is {own[-1]:g}; end there"
+            )
             raise InputError(Problem(message, "growth.ladder"))
         return _completed(self.ladder, own[-1])
 

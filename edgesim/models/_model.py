@@ -54,7 +54,9 @@ def image_shape(input_shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(input_shape) != 3:
         raise InputError(
             Problem(
-                f"needs images [channels, height, width], got samples of shape {input_shape}", path="model"
+                f"needs images [channels, height, width], got samples of shape {input_shape}"
+                "; choose another model or data set",
+                path="model",
             )
         )
     channels, height, width = input_shape

@@ -17,6 +17,7 @@ def length_of(input_shape: tuple[int, ...]) -> int:
         InputError: the samples are no sequences of tokens.
     """
     if len(input_shape) != 1:
-        message = f"needs sequences of tokens [length], got samples of shape {input_shape}"
+        shape = f"got samples of shape {input_shape}"
+        message = f"needs sequences of tokens [length], {shape}; choose another model or data set"
         raise InputError(Problem(message, path="model"))
     return input_shape[0]

@@ -32,7 +32,8 @@ class HarCnn(Model):
         from torch import nn
 
         if len(input_shape) != 2:
-            message = f"needs signals [channels, time], got samples of shape {input_shape}"
+            shape = f"got samples of shape {input_shape}"
+            message = f"needs signals [channels, time], {shape}; choose another model or data set"
             raise InputError(Problem(message, path="model"))
         channels, length = input_shape
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -45,7 +45,11 @@ class Vector(Model):
             raise InputError(Problem(message, "model"))
         size = input_shape[1]
         if self.layers > size:
-            raise InputError(Problem(f"is {self.layers}, and x has {size} coordinates", "model.layers"))
+            raise InputError(
+                Problem(
+                    f"is {self.layers}, and x has {size} coordinates; give at most {size}", "model.layers"
+                )
+            )
         return Quadratic(torch.tensor_split(torch.randn(size), self.layers))
 
 

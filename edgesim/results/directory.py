@@ -129,4 +129,5 @@ def _write_results(folder: Path, result: RunResult) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> Problem:
-    return Problem(f"cannot be written: {error.strerror or error}", place=str(path))
+    message = f"cannot be written: {error.strerror or error}; give another folder with --out"
+    return Problem(message, place=str(path))

@@ -137,7 +137,11 @@ def read(path: Path) -> RunResult:
     found = read_manifest(path)
     if found["status"] != "finished":
         raise InputError(
-            Problem(f"this run is {found['status']}, and only finished runs have results", place=str(path))
+            Problem(
+                f"this run is {found['status']}, and only finished runs have results; run it again with "
+                "--overwrite, unless it is still under way",
+                place=str(path),
+            )
         )
     return RunResult(
         scenario_yaml=_read_text(path / SCENARIO),
@@ -165,7 +169,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     found = _read_json(file)
     if found.get("format") != FORMAT:
         given = found.get("format")
-        raise InputError(Problem(f'must be of format "{FORMAT}", found {given!r}', place=str(file)))
+        message = f'must be of format "{FORMAT}", found {given!r}; run the scenario again with this edgesim'
+        raise InputError(Problem(message, place=str(file)))
     missing = [key for key in _NEEDED if key not in found]
     if missing:
         raise _broken(file, f"it does not say {', '.join(missing)}")

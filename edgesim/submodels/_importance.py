@@ -47,7 +47,11 @@ def prunable(structure: ModelStructure) -> dict[str, tuple[int, ...]]:
         if layer.kind != "norm" and len(structure.shapes[name]) > 1
     }
     if not found:
-        raise InputError(Problem("prunes all layers but the last, and the model has no other", "submodel"))
+        raise InputError(
+            Problem(
+                "prunes all layers but the last, and the model has no other; take a deeper one", "submodel"
+            )
+        )
     return found
 
 

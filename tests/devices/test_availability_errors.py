@@ -99,10 +99,13 @@ def test_each_client_is_observed_once_and_for_some_time(tmp_path: Path, rows: st
 
 
 def test_a_file_that_is_not_there_is_reported_at_the_key_that_names_it(tmp_path: Path) -> None:
-    message = f"there is no file {tmp_path / 'a.csv'}"
+    message = f"there is no file {tmp_path / 'a.csv'}; correct the path"
     assert _refusal(tmp_path, file="a.csv") == f"fleet[1].availability.file: {message}"
     (tmp_path / "a.csv").write_text(HEADER + "1,2,3\n")
-    missing = f"fleet[1].availability.observations: there is no file {tmp_path / 'b.csv'}"
+    missing = f"fleet[1].availability.observations: there is no file {tmp_path / 'b.csv'}; correct the path"
     assert _refusal(tmp_path, file="a.csv", observations="b.csv") == missing
     (tmp_path / "a.txt").write_text("")
-    assert _refusal(tmp_path, file="a.txt") == "fleet[1].availability.file: must be a .csv or .parquet file"
+    assert (
+        _refusal(tmp_path, file="a.txt")
+        == "fleet[1].availability.file: must be a .csv or .parquet file, got a.txt"
+    )

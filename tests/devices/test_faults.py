@@ -184,7 +184,7 @@ WRONG = [
         "{name: class_outage, profile: pixel6, at: 1 h, duration: 1 s}",
         '.profile: no entry of the fleet has the profile "pixel6"; did you mean "pixel-6"? (it has pixel-6)',
     ),
-    ("{name: corrupted_update, probability: 2}", ".probability: must be less than or equal to 1, got 2"),
+    ("{name: corrupted_update, probability: 2}", ".probability: must be at most 1, got 2"),
 ]
 
 

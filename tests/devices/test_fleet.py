@@ -120,12 +120,12 @@ WRONG = [
     ("network: wify", 'network: no network "wify"; did you mean "wifi"? (device_profiles/networks/ has 7)'),
     ("network: {uplink: 3 Mbit/s}", "network.downlink: is missing, and it is required"),
     ("network: {uplnk: 3 Mbit/s}", 'network.uplnk: unknown key; did you mean "uplink"?'),
-    ("network: 7", "network: must be a valid string, got 7"),
+    ("network: 7", "network: must be text, got 7"),
     (
         "network: {uplink: 3 GFLOP/s, downlink: 3 Mbit/s}",
         'network.uplink: "3 GFLOP/s" has the wrong dimension',
     ),
-    ("count: 0", "count: must be greater than or equal to 1, got 0"),
+    ("count: 0", "count: must be at least 1, got 0"),
     ("count: 2.5", "count: must be "),
     ("capacity: 0", "capacity: must be greater than 0, got 0"),
     ("compute: {}", "compute: needs exactly one of rate, seconds_per_step, scale; got none"),
@@ -139,7 +139,7 @@ WRONG = [
     ),
     (
         "straggler: {probability: 2, slowdown: 3}",
-        "straggler.probability: must be less than or equal to 1, got 2",
+        "straggler.probability: must be at most 1, got 2",
     ),
     (
         "straggler: {probability: 0, slowdown: {dist: normal, mean: 1, std: 1}}",
@@ -167,4 +167,4 @@ def test_a_broken_profile_is_reported_at_the_group_that_names_it(
     with pytest.raises(InputError) as caught:
         yaml_source.validate(yaml_source.parse(text, "x.yaml"), FleetGroup, {"catalogue": catalogue})
     assert str(caught.value).startswith("x.yaml:1: profile: ")
-    assert "plain.yaml:1: title: must be a valid string, got 7; " in str(caught.value)
+    assert "plain.yaml:1: title: must be text, got 7; " in str(caught.value)

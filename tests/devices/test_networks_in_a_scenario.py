@@ -47,13 +47,13 @@ def test_the_schema_knows_them() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("multicast: true", "multicast: 1", "x.yaml:11: server.multicast: must be a valid boolean, got 1"),
+        ("multicast: true", "multicast: 1", "x.yaml:11: server.multicast: must be true or false, got 1"),
         ("uplink: 1 Gbit/s, ", "", "x.yaml:11: server: multicast sends once over the server's uplink"),
         ("1 Gbit/s", "1", "x.yaml:11: server.uplink: needs a unit, as in 20 Mbit/s; got the bare number 1"),
         (
             "devices: 20",
             "devices: 0",
-            "x.yaml:10: fleet[0].cell.devices: must be greater than or equal to 1, got 0",
+            "x.yaml:10: fleet[0].cell.devices: must be at least 1, got 0",
         ),
         (
             "unit: Mbit/s",

@@ -258,7 +258,7 @@ WRONG_GROUPS = [
         "profile: pixel-6\nthrottling: profile\n",
         "throttling: the profile pixel-6 says nothing of it; write it",
     ),
-    ("profile: pixel-6\nthrottling: {slowdown: 0.5}\n", "throttling.slowdown: must be greater than or equal"),
+    ("profile: pixel-6\nthrottling: {slowdown: 0.5}\n", "throttling.slowdown: must be at least"),
     ("profile: pixel-6\nload: {sigma: 1}\n", "load.correlation_time: is missing, and it is required"),
 ]
 

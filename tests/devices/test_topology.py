@@ -83,7 +83,7 @@ def test_a_million_devices_in_cells_are_two_links_per_cell_and_nothing_per_devic
     [
         ("cell: {devices: 20}", "cell: needs a downlink or an uplink: without either it limits nothing"),
         ("cell: {uplink: 1 Mbit/s}", "cell.devices: is missing, and it is required"),
-        ("cell: {devices: 0, uplink: 1 Mbit/s}", "cell.devices: must be greater than or equal to 1, got 0"),
+        ("cell: {devices: 0, uplink: 1 Mbit/s}", "cell.devices: must be at least 1, got 0"),
         (
             "cell: {devices: 2, uplink: 0 Mbit/s}",
             'cell.uplink: must be finite and more than zero, got "0 Mbit/s"',
