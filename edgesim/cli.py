@@ -138,9 +138,10 @@ def compare(
         )
     _print(to_json(comparison), as_json, lambda: render(comparison))
     if report:
-        from edgesim.reports.page import FILE, place, write
+        from edgesim.reports.page import place, write
+        from edgesim.results.run import REPORT
 
-        path = place(runs) if runs else out / comparison.scenario / FILE
+        path = place(runs) if runs else out / comparison.scenario / REPORT
         write(comparison, path)
         print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
 

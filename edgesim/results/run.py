@@ -26,6 +26,7 @@ SUMMARY = "summary.json"
 TABLES: Mapping[str, str] = {name: f"{name}.parquet" for name in tables.SCHEMAS}
 TIMELINE = "timeline.json.gz"
 WEIGHTS = "model.safetensors"
+REPORT = "report.html"
 
 FORMAT = "edgesim run 1"
 """What a manifest calls itself; the number changes when older readers could not read the directory."""

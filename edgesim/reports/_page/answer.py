@@ -45,7 +45,8 @@ def _ranking(comparison: Comparison) -> Iterator[str]:
     if found is not None and found.stays is not None:
         stays, low, high = map(_format.fraction, (found.stays, found.low, found.high))
         drawn = f"With the figures of the devices drawn {found.draws} times within their ranges"
-        yield f"{drawn}, the order stays in {stays} ({low} to {high})."
+        first = f"{found.ranking[0]} is first in {_format.fraction(found.first[found.ranking[0]])} of them"
+        yield f"{drawn}, {first}, and the whole order stays in {stays} ({low} to {high})."
 
 
 def _arrival(variant: Variant) -> Spread:
