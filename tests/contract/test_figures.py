@@ -110,7 +110,7 @@ def test_what_is_drawn_for_a_screen_is_strict_json_and_small(kind: str, name: st
 def test_names_are_shown_and_never_read_as_html(name: str) -> None:
     frame = frame_of("variants over seeds", name)
     if frame is not None:
-        assert "a<b>" not in drawn("variants over seeds", name).to_json()
+        assert "a<b>" not in str(drawn("variants over seeds", name).to_plotly_json())
 
 
 @pytest.mark.parametrize(("kind", "name"), SCREEN)

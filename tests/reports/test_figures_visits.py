@@ -8,6 +8,7 @@ import pytest
 from edgesim.reports import figures
 from edgesim.reports.figures import device_timeline
 from edgesim.reports.figures._rows import laid_out
+from edgesim.reports.figures._scale import of_seconds
 from edgesim.reports.figures._visits import bars, visits
 from edgesim.reports.figures.phases import PARTS
 from tests.reports.figured import run
@@ -139,3 +140,11 @@ def test_rows_stand_below_the_headings_of_their_levels() -> None:
     assert rows.headings == [(0, "a", 0), (3, "b", 0)]
     assert rows.place == {("a", "1"): 1, ("a", "2"): 2, ("b", "1"): 4}
     assert rows.length == 5
+
+
+@pytest.mark.parametrize(
+    ("longest_s", "unit"),
+    [(0.0, "ms"), (0.9, "ms"), (1.0, "s"), (119.0, "s"), (120.0, "min"), (7200.0, "h"), (172_800.0, "d")],
+)
+def test_axes_of_time_have_a_unit_that_fits(longest_s: float, unit: str) -> None:
+    assert of_seconds(longest_s).unit == unit

@@ -86,7 +86,7 @@ def caveats(comparison: Comparison) -> Iterator[str]:
     if len(ranked) > 1:
         yield from overlap(ranked[0], ranked[1], measure.known, measure.show)
     if measure is _GAP:
-        yield "The least loss is known in closed form; gaps are measured from it."
+        yield "The least loss of this problem is known, and gaps are measured from it."
     if not untrained:
         yield "The scenario has no target; with stop.target, the times to it are compared."
 

@@ -30,8 +30,8 @@ def add_bands(
         hover: what is said where one points, in the language of plotly's templates.
         shape: how points are joined: `hv` in steps, `linear`.
     """
-    for number, name, rows in variants(frame):
-        places = x[rows.index]
+    for number, variant, rows in variants(frame):
+        name, places = _style.escaped(variant), x[rows.index]
         if not rows["low"].equals(rows["high"]):
             edge = {"mode": "lines", "line": {"width": 0, "shape": shape}, "hoverinfo": "skip"}
             fill = _style.faint(_style.colour(number))
@@ -46,7 +46,7 @@ def add_bands(
             **_style.line(number),
             line_shape=shape,
             customdata=rows[["low", "high"]],
-            hovertemplate=f"{hover}<extra>{_style.escaped(name)}</extra>",
+            hovertemplate=f"{hover}<extra>{name}</extra>",
         )
 
 

@@ -79,7 +79,7 @@ def line(number: int) -> dict[str, Any]:
 
 def mark(number: int) -> str:
     """Mark of the variant of this number."""
-    return _MARKS[number % len(_MARKS)]
+    return _MARKS[_style.mark(number) % len(_MARKS)]
 
 
 def phase(name: str) -> tuple[float, float, float, float] | str:

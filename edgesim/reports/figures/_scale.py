@@ -12,10 +12,11 @@ class Scale(NamedTuple):
     unit: str
 
 
-_TIMES = (Scale(1e-3, "ms"), Scale(1.0, "s"), Scale(60.0, "min"), Scale(3600.0, "h"), Scale(86400.0, "d"))
+_TIMES = (Scale(1.0, "s"), Scale(60.0, "min"), Scale(3600.0, "h"), Scale(86400.0, "d"))
 
 
 def of_seconds(longest_s: float) -> Scale:
-    """The largest unit of time of which the longest is at least two: 100 s, and 2 min from 120 s on."""
-    fitting = [scale for scale in _TIMES if longest_s >= 2 * scale.base]
-    return fitting[-1] if fitting else _TIMES[0]
+    """The unit of an axis of time: ms below 1 s, and the largest of which the longest is at least two."""
+    if longest_s < 1:
+        return Scale(1e-3, "ms")
+    return next((scale for scale in reversed(_TIMES) if longest_s >= 2 * scale.base), _TIMES[0])

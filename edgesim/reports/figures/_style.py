@@ -50,13 +50,18 @@ def colour(number: int) -> str:
 
 def line(number: int) -> dict[str, Any]:
     """Line of the variant of this number: a colour and, as a second channel, some marks along it."""
-    mark = {"symbol": symbol(number), "size": 7, "maxdisplayed": 9}
-    return {"line": {"color": colour(number), "width": 2}, "marker": mark, "mode": "lines+markers"}
+    marker = {"symbol": symbol(number), "size": 7, "maxdisplayed": 9}
+    return {"line": {"color": colour(number), "width": 2}, "marker": marker, "mode": "lines+markers"}
+
+
+def mark(number: int) -> int:
+    """Which mark the variant of this number has: another one where its colour comes again."""
+    return number + number // len(_COLOURS)
 
 
 def symbol(number: int) -> str:
     """Mark of the variant of this number."""
-    return _SYMBOLS[number % len(_SYMBOLS)]
+    return _SYMBOLS[mark(number) % len(_SYMBOLS)]
 
 
 def hatch(ground: str) -> dict[str, Any]:

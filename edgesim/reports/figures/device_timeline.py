@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ _COLUMNS = (
     *("variant", "seed", "rank", "profile", "devices", "shown", "device", "dispatch", "submodel", "outcome"),
     *("part", "begin_s", "duration_s", "cut_off", "end_s", "until_s"),
 )
+_HATCH = "//////"
 _VISITS_AT_FIRST = 20  # one after another, in the part that one sees before zooming out
 
 
@@ -69,11 +70,11 @@ class DeviceTimeline(Figure):
         """Bars by part of a visit; the beginning at first, all of it by double-click."""
         rows, frame = _laid_out(frame)
         scale = _scale.of_seconds(_window_s(frame))
-        parts = list(frame["part"].unique())
-        drawn = _style.figure(look, 40 + _rows.ROW_PX * rows.length, legend=[*parts, "not merged"])
+        entries = _entries(frame)
+        drawn = _style.figure(look, 40 + _rows.ROW_PX * rows.length, legend=list(entries))
         for part, lost in itertools.product(_visits.PARTS, (False, True)):
             _add_bars(drawn, frame[(frame["part"] == part) & (frame["lost"] == lost)], scale.base)
-        _add_legend(drawn, parts)
+        _add_legend(drawn, entries)
         _rows.add_rows(drawn, rows)
         drawn.update_xaxes(
             title_text=f"virtual time, {scale.unit}{_note(frame)}", range=[0, _window_s(frame) / scale.base]
@@ -94,17 +95,24 @@ class DeviceTimeline(Figure):
                 left=found["begin_s"] / scale.base,
                 height=0.8,
                 color=_paper.phase(part),
-                hatch="//////" if lost else None,
+                hatch=_HATCH if lost else None,
                 edgecolor="white" if lost else "none",
                 linewidth=0,
             )
         _rows.paint_rows(axes, rows)
         axes.set_xlim(0, _window_s(frame) / scale.base)
         axes.set_xlabel(f"virtual time, {scale.unit}{_note(frame)}")
-        parts = [part for part in _visits.PARTS if part in set(frame["part"])]
-        handles = [Patch(color=_paper.phase(part), label=part, linewidth=0) for part in parts]
-        hatch = Patch(facecolor="grey", edgecolor="white", hatch="//////", label="not merged", linewidth=0)
-        sheet.legend(handles=[*handles, hatch], loc="outside lower center", ncols=len(handles) + 1)
+        patches = [
+            Patch(
+                facecolor=_paper.phase(part),
+                edgecolor="white",
+                hatch=_HATCH if lost else None,
+                label=name,
+                lw=0,
+            )
+            for name, (part, lost) in _entries(frame).items()
+        ]
+        sheet.legend(handles=patches, loc="outside lower center", ncols=len(patches))
         return sheet
 
 
@@ -153,7 +161,8 @@ def _first(frame: pd.DataFrame) -> pd.DataFrame:
     """The bars of the first visits of all variants, up to a time that is the same for them."""
     begun_s = _begun_s(frame)
     until_s = frame["end_s"].max() if len(begun_s) <= VISITS else begun_s[VISITS]
-    return frame[frame["begin_s"] < until_s].assign(until_s=until_s)
+    begun: pd.DataFrame = frame[frame["begin_s"] < until_s]
+    return begun.assign(until_s=until_s)
 
 
 def _begun_s(frame: pd.DataFrame) -> NDArray[np.float64]:
@@ -236,14 +245,20 @@ def _add_bars(drawn: go.Figure, found: pd.DataFrame, divide_by: float) -> None:
     )
 
 
-def _add_legend(drawn: go.Figure, parts: Sequence[str]) -> None:
-    """A square for each part, and one for what was lost."""
-    squares = [(part, _style.PHASES[part], None) for part in _visits.PARTS if part in parts]
-    for name, colour, hatch in [*squares, ("not merged", _style.GREY, _style.hatch(_style.GREY))]:
+def _entries(frame: pd.DataFrame) -> dict[str, tuple[str, bool]]:
+    """Entries of the legend: the part whose colour each has, and whether it is hatched."""
+    found = {part: (part, False) for part in _visits.PARTS if part in set(frame["part"])}
+    return {**found, "not merged": ("waiting", True)} if frame["lost"].any() else found
+
+
+def _add_legend(drawn: go.Figure, entries: Mapping[str, tuple[str, bool]]) -> None:
+    """A square for each entry."""
+    for name, (part, lost) in entries.items():
+        ground = _style.PHASES[part]
         drawn.add_bar(
             x=[None],
             y=[None],
             name=name,
             legendgroup=name,
-            marker={"color": colour, "pattern": hatch},
+            marker={"color": ground, "pattern": _style.hatch(ground) if lost else None},
         )

@@ -60,7 +60,7 @@ class Gap(Figure):
         hover = "%{y:.4g} (%{customdata[0]:.4g} to %{customdata[1]:.4g}) after %{x} aggregations"
         _lines.add_bands(drawn, frame, frame["version"], hover, "linear")
         target = frame["target"].iloc[0]
-        if not math.isnan(target):
+        if target > 0:
             _style.add_level(drawn, target, f"target {target:g}", logarithmic=True)
         drawn.update_xaxes(title_text=_X, rangemode="tozero")
         least, greatest = map(math.log10, _window(frame))
@@ -80,7 +80,7 @@ class Gap(Figure):
         sheet, axes = _paper.sheet(2.6)
         _lines.paint_bands(axes, frame, frame["version"], steps=False)
         target = frame["target"].iloc[0]
-        if not math.isnan(target):
+        if target > 0:
             axes.axhline(target, color="black", linestyle=":", linewidth=0.8)
         axes.set_yscale("log")
         axes.set_ylim(_window(frame))

@@ -22,7 +22,7 @@ from edgesim.results.run import RunResult
 class LearningCurve(Figure):
     """Accuracy over virtual time, the median over seeds with its interval; the loss where there is none."""
 
-    title: ClassVar[str] = "Accuracy over virtual time"
+    title: ClassVar[str] = "Learning curve"
     caption: ClassVar[str] = (
         "Whose curve meets the target line first finishes the task first; marks on it are median times to"
         " target. Lines are medians over seeds and bands their range (from 6 seeds on the 95 % interval of"
@@ -114,7 +114,8 @@ def _shown(metric: str, value: float) -> str:
 
 def _add_arrivals(drawn: go.Figure, frame: pd.DataFrame, scale: _scale.Scale) -> None:
     """A mark on the target line for each variant that arrived."""
-    for number, name, rows in _lines.variants(frame):
+    for number, variant, rows in _lines.variants(frame):
+        name = _style.escaped(variant)
         arrival_s, target = rows["arrival_s"].iloc[0], rows["target"].iloc[0]
         if math.isnan(arrival_s):
             continue
@@ -125,5 +126,5 @@ def _add_arrivals(drawn: go.Figure, frame: pd.DataFrame, scale: _scale.Scale) ->
             marker={"color": _style.colour(number), "symbol": _style.symbol(number), "size": 13},
             legendgroup=name,
             showlegend=False,
-            hovertemplate=f"arrived after {_format.seconds(arrival_s)}<extra>{_style.escaped(name)}</extra>",
+            hovertemplate=f"arrived after {_format.seconds(arrival_s)}<extra>{name}</extra>",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -37,7 +38,7 @@ class Phases(Figure):
 
         Columns `profile`, `variant`, `visits`, the seconds per visit in each of `PARTS` (`download_s`, ...),
         `work_s`, the sum of the phases, and `total_s`, the sum of all. Idle and absent seconds are those of
-        devices that were ever sent out; NaN where runs do not know them.
+        devices that were ever sent out; they and the sum of all are NaN where runs do not know them.
         """
         frames = [_of_variant(name, group) for name, group in _runs.by_variant(runs).items()]
         frame = pd.concat(frames, ignore_index=True)
@@ -66,7 +67,7 @@ class Phases(Figure):
                 legendgroup=part,
                 visible="legendonly" if part in _REST else True,
                 marker={"color": _style.PHASES[_name(part)], "line_width": 0},
-                customdata=frame[f"{part}_s"].map(_format.seconds),
+                customdata=frame[f"{part}_s"].map(_format.seconds, na_action="ignore"),
                 hovertemplate=f"{_name(part)}: %{{customdata}} a visit<extra></extra>",
             )
         _rows.add_rows(drawn, rows)
@@ -116,7 +117,12 @@ def _of_variant(name: str, group: Sequence[RunResult]) -> pd.DataFrame:
     frame = sums.div(visits, axis=0).reindex(columns=[f"{part}_s" for part in PARTS])
     work = [f"{part}_s" for part in (*_visits.PHASES, "cut_off")]
     return (
-        frame.assign(variant=name, visits=visits, work_s=frame[work].sum(axis=1), total_s=frame.sum(axis=1))
+        frame.assign(
+            variant=name,
+            visits=visits,
+            work_s=frame[work].sum(axis=1),
+            total_s=frame.sum(axis=1, skipna=False),
+        )
         .reset_index()
         .reindex(columns=["profile", "variant", "visits", *frame, "work_s", "total_s"])
     )
@@ -142,6 +148,6 @@ def _name(part: str) -> str:
 
 def _totals(frame: pd.DataFrame) -> list[str]:
     return [
-        f"{_format.seconds(work_s)}, every {_format.seconds(total_s)}"
+        _format.seconds(work_s) + ("" if math.isnan(total_s) else f", every {_format.seconds(total_s)}")
         for work_s, total_s in zip(frame["work_s"], frame["total_s"], strict=True)
     ]

@@ -39,15 +39,14 @@ class Staleness(Figure):
     def plotly(self, frame: pd.DataFrame, look: Look) -> go.Figure:
         """A rising line in steps for each variant."""
         drawn = _style.figure(look, 300, legend=list(frame["variant"].unique()))
-        for number, name, rows in _lines.variants(_to_the_end(frame)):
+        for number, variant, rows in _lines.variants(_to_the_end(frame)):
+            name = _style.escaped(variant)
             drawn.add_scatter(
                 x=rows["staleness"],
                 y=rows["share"],
                 name=name,
                 line_shape="hv",
-                hovertemplate="%{y:.1%} missed at most %{x} versions<extra>"
-                + _style.escaped(name)
-                + "</extra>",
+                hovertemplate=f"%{{y:.1%}} missed at most %{{x}} versions<extra>{name}</extra>",
                 **_style.line(number),
             )
         drawn.update_xaxes(title_text=_X, rangemode="tozero")
