@@ -170,7 +170,7 @@ def report(
     directories = finished_runs(runs)
     if not directories:
         shown = ", ".join(map(str, runs))
-        raise InputError(f"{shown}: no run is there; give run directories, or a folder of them")
+        raise InputError(f"{shown}: no run is there; give run directories, or a folder such as runs/NAME")
     path = out or place(directories)
     if sensitivity:
         from edgesim.campaign import Options, compare_runs

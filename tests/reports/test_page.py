@@ -408,7 +408,7 @@ def test_figures_are_painted_for_papers(two_runs: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("runs",), "runs: no run is there; give run directories, or a folder of them"),
+        (("runs",), "runs: no run is there; give run directories, or a folder such as runs/NAME"),
         (("nowhere",), "nowhere: no run is there"),
         (("runs/golden", "--out", "runs/golden/report.txt"), "a report is a page: call it NAME.html"),
         (("runs/golden/a-seed1", "other/b-seed1"), "several folders (runs/golden, other); say where"),
