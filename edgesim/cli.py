@@ -171,7 +171,7 @@ def report(
     if not directories:
         shown = ", ".join(map(str, runs))
         raise InputError(f"{shown}: no run is there; give run directories, or a folder such as runs/NAME")
-    path = out or place(directories)
+    path = place(directories, out)
     if sensitivity:
         from edgesim.campaign import Options, compare_runs
 

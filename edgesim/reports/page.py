@@ -125,12 +125,20 @@ def _warnings(comparison: Comparison) -> list[str]:
     return [f"{variant.name}, {warning}" for variant in comparison.variants for warning in variant.warnings]
 
 
-def place(directories: Sequence[Path]) -> Path:
+def place(directories: Sequence[Path], out: Path | None = None) -> Path:
     """Where the report of these run directories goes: beside them, or into the only one.
 
+    Args:
+        directories: at least one.
+        out: somewhere else.
+
     Raises:
-        InputError: they lie in several folders.
+        InputError: they lie in several folders, or `out` is not called `.html`.
     """
+    if out is not None:
+        if out.suffix != ".html":
+            raise InputError(Problem("a report is a page: call it NAME.html", place=str(out)))
+        return out
     if len(directories) == 1:
         return directories[0] / REPORT
     folders = list(dict.fromkeys(directory.parent for directory in directories))
@@ -144,11 +152,8 @@ def write(comparison: Comparison, path: Path) -> None:
     """Write the page, whole or not at all, in place of an earlier one.
 
     Raises:
-        InputError: the file is not called `.html`.
         RunFailed: it cannot be written.
     """
-    if path.suffix != ".html":
-        raise InputError(Problem("a report is a page: call it NAME.html", place=str(path)))
     text = render(comparison)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,8 +46,6 @@ def overlap(first: Variant, second: Variant, of: Callable[[Variant], Spread], sh
 
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[kMGTPE]?(?:B|J|W|FLOP/s|bit/s)|ms|s|min|h|d|%|times|seeds)\b|%)")
-
-
 _EXPONENT = re.compile(r"(?<=\de)-(?=\d)")
 
 
