@@ -167,9 +167,10 @@ def compare(
         )
     _print(to_json(comparison), as_json, lambda: render(comparison))
     if report:
-        from edgesim.reports.page import FILE, place, write
+        from edgesim.reports.page import place, write
+        from edgesim.results.run import REPORT
 
-        path = place(runs) if runs else out / comparison.scenario / FILE
+        path = place(runs) if runs else out / comparison.scenario / REPORT
         write(comparison, path)
         print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
 
@@ -198,8 +199,8 @@ def report(
     directories = finished_runs(runs)
     if not directories:
         shown = ", ".join(map(str, runs))
-        raise InputError(f"{shown}: no run is there; give run directories, or a folder of them")
-    path = out or place(directories)
+        raise InputError(f"{shown}: no run is there; give run directories, or a folder such as runs/NAME")
+    path = place(directories, out)
     if sensitivity:
         from edgesim.campaign import Options, compare_runs
 

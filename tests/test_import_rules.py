@@ -188,6 +188,8 @@ def test_component_files_load_no_torch() -> None:
         ("edgesim.scenario", "torch"),
         ("edgesim.scenario", "scipy"),
         ("edgesim.results", "torch"),
+        ("edgesim.reports.page", "torch"),
+        ("edgesim.reports.page", "simpy"),
     ],
 )
 def test_loading_one_part_does_not_load_what_belongs_to_another(loaded: str, unwanted: str) -> None:

@@ -21,6 +21,7 @@ from edgesim.reports._comparison import Comparison, Variant, compare, show_seed,
 from edgesim.reports._statistics import BOOTSTRAP_FROM, Spread
 from edgesim.reports._text import to_text
 from edgesim.results import files
+from edgesim.results.run import COMPARISON
 
 if TYPE_CHECKING:
     from edgesim.sensitivity import Sensitivity
@@ -151,7 +152,7 @@ def write(comparison: Comparison, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_text(folder / "comparison.json", files.to_json(to_json(comparison)))
+        files.write_text(folder / COMPARISON, files.to_json(to_json(comparison)))
         files.write_text(folder / "comparison.csv", to_csv(comparison))
     except OSError as error:
         raise RunFailed(f"{folder}: cannot be written: {error.strerror or error}") from error

@@ -19,15 +19,17 @@ from edgesim.reports._page.phrases import unbroken
 from edgesim.reports._page.tables import PageTable
 from edgesim.reports.comparison import Comparison, sensitivity_sentence
 from edgesim.results import files
-from edgesim.results.run import RunResult
-
-FILE = "report.html"
+from edgesim.results.run import REPORT, RunResult
 
 _FOLDER = Path(__file__).parent / "_page"
-_HOW_TO_ASK = (
-    "Not asked. The seconds rest on figures of devices that each have a range: edgesim report RUN ..."
-    " --sensitivity 200 draws them within their ranges and counts how often the ranking stays."
-)
+_NOT_ASKED = {
+    True: "Not asked. The gap after so many rounds does not depend on the devices; only the seconds do.",
+    False: (
+        "Not asked. The seconds rest on figures of devices that each have a range: edgesim report RUN ..."
+        " --sensitivity 200 draws them within their ranges and counts how often the ranking stays."
+    ),
+}
+"""What is said of the sensitivity where it was not asked: of theory, and of anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,8 @@ def headline(comparison: Comparison) -> str:
 def render(comparison: Comparison) -> str:
     """The page as HTML; the same comparison of the same runs gives the same page."""
     page = _page(comparison)
-    csv = {f"{each.name}.csv": each.csv for each in (*page.tables(), *page.figures)}
+    csv = {f"{table.name}.csv": table.csv for table in page.tables()}
+    csv |= {f"{figure.name}.csv": figure.csv for figure in page.figures}
     plots = {figure.name: figure.plot for figure in page.figures}
     content = json.dumps(
         {"plots": plots, "templates": templates(), "files": {**csv, **page.scenarios}}, separators=(",", ":")
@@ -102,7 +105,7 @@ def _page(comparison: Comparison) -> _Page:
         answer=answer(comparison),
         variants=tables.variants(comparison),
         figures=drawings(runs),
-        sensitivity=sensitivity_sentence(sensitivity) if sensitivity else _HOW_TO_ASK,
+        sensitivity=sensitivity_sentence(sensitivity) if sensitivity else _NOT_ASKED[theory],
         facts=scenario.facts(runs),
         differences=scenario.differences(runs),
         participation=tables.participation(comparison),
@@ -122,30 +125,35 @@ def _warnings(comparison: Comparison) -> list[str]:
     return [f"{variant.name}, {warning}" for variant in comparison.variants for warning in variant.warnings]
 
 
-def place(directories: Sequence[Path]) -> Path:
+def place(directories: Sequence[Path], out: Path | None = None) -> Path:
     """Where the report of these run directories goes: beside them, or into the only one.
 
+    Args:
+        directories: at least one.
+        out: somewhere else.
+
     Raises:
-        InputError: they lie in several folders.
+        InputError: they lie in several folders, or `out` is not called `.html`.
     """
+    if out is not None:
+        if out.suffix != ".html":
+            raise InputError(Problem("a report is a page: call it NAME.html", place=str(out)))
+        return out
     if len(directories) == 1:
-        return directories[0] / FILE
+        return directories[0] / REPORT
     folders = list(dict.fromkeys(directory.parent for directory in directories))
     if len(folders) > 1:
         shown = ", ".join(map(str, folders))
         raise InputError(f"the runs lie in several folders ({shown}); say where the report goes with --out")
-    return folders[0] / FILE
+    return folders[0] / REPORT
 
 
 def write(comparison: Comparison, path: Path) -> None:
     """Write the page, whole or not at all, in place of an earlier one.
 
     Raises:
-        InputError: the file is not called `.html`.
         RunFailed: it cannot be written.
     """
-    if path.suffix != ".html":
-        raise InputError(Problem("a report is a page: call it NAME.html", place=str(path)))
     text = render(comparison)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from edgesim.results import tables, timeline
 from edgesim.results.files import folder_beside, to_json, write_text
 from edgesim.results.run import (
     MANIFEST,
+    REPORT,
     SCENARIO,
     SUMMARY,
     TABLES,
@@ -31,8 +32,8 @@ from edgesim.results.run import (
     read_manifest,
 )
 
-RESULTS = (SCENARIO, SUMMARY, *TABLES.values(), TIMELINE, WEIGHTS)
-"""Files of a finished run besides its manifest."""
+RESULTS = (SCENARIO, SUMMARY, *TABLES.values(), TIMELINE, WEIGHTS, REPORT)
+"""Files that a finished run may have besides its manifest."""
 
 LOG = "log"
 """Folder of what loggers write while a run goes: what it holds is there however the run ends."""

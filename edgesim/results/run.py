@@ -27,6 +27,9 @@ SUMMARY = "summary.json"
 TABLES: Mapping[str, str] = {name: f"{name}.parquet" for name in tables.SCHEMAS}
 TIMELINE = "timeline.json.gz"
 WEIGHTS = "model.safetensors"
+REPORT = "report.html"
+COMPARISON = "comparison.json"
+"""Of the runs of a folder, beside them."""
 
 PAPERS = "papers"
 """The key of a manifest under which stand the papers behind what the run used, as `edgesim cite` has them."""
@@ -115,17 +118,27 @@ def _vector_instructions() -> str:
 
 
 def finished_runs(names: Sequence[str | Path]) -> list[Path]:
-    """The run directories that these names stand for: each is one, or a folder of them."""
+    """The run directories that these names stand for: each is one, or a folder of them.
+
+    Those in a folder come in the order of the comparison that lies there, as the first variant is what others
+    are compared with; without one, by their names.
+
+    Raises:
+        InputError: that comparison cannot be read.
+    """
     found: list[Path] = []
     for name in names:
         folder = Path(name)
-        inside = (
-            [folder]
-            if (folder / MANIFEST).is_file()
-            else sorted(m.parent for m in folder.glob(f"*/{MANIFEST}"))
-        )
-        found += inside
+        found += [folder] if (folder / MANIFEST).is_file() else _inside(folder)
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    directories = sorted(file.parent for file in folder.glob(f"*/{MANIFEST}"))
+    file = folder / COMPARISON
+    compared = _read_json(file).get("variants", []) if directories and file.is_file() else []
+    places = {variant["name"]: place for place, variant in enumerate(compared)}
+    return sorted(directories, key=lambda each: places.get(each.name.rpartition("-seed")[0], len(places)))
 
 
 def read(path: Path) -> RunResult:

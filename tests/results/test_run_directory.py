@@ -13,7 +13,7 @@ import pytest
 
 from edgesim.errors import InputError, RunFailed
 from edgesim.results.directory import RunDirectory
-from edgesim.results.run import RunResult, manifest, read, read_manifest
+from edgesim.results.run import RunResult, finished_runs, manifest, read, read_manifest
 from tests.results.golden_run import HEADER, result, timing_only
 
 
@@ -268,3 +268,22 @@ def test_the_manifest_names_versions_and_host_but_no_folder_and_nobody() -> None
     text = json.dumps(made)
     assert str(Path.home()) not in text.replace(str(Path("/")), "/")
     assert "/" not in text
+
+
+def test_the_report_of_an_earlier_run_goes_with_its_results(tmp_path: Path) -> None:
+    write(tmp_path / "run", result())
+    (tmp_path / "run" / "report.html").write_text("")
+    (tmp_path / "run" / "notes.txt").write_text("")
+    write(tmp_path / "run", result(), overwrite=True)
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert (tmp_path / "run" / "notes.txt").exists()
+
+
+def test_runs_in_a_folder_come_in_the_order_of_their_comparison(tmp_path: Path) -> None:
+    for name in ("a-seed1", "b-seed1", "b-seed2", "new-seed1"):
+        write(tmp_path / name, result())
+    by_name = [path.name for path in finished_runs([tmp_path])]
+    (tmp_path / "comparison.json").write_text('{"variants": [{"name": "b"}, {"name": "a"}]}')
+    assert by_name == ["a-seed1", "b-seed1", "b-seed2", "new-seed1"]
+    assert [path.name for path in finished_runs([tmp_path])] == ["b-seed1", "b-seed2", "a-seed1", "new-seed1"]
+    assert finished_runs([tmp_path / "a-seed1"]) == [tmp_path / "a-seed1"]

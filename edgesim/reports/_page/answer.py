@@ -45,7 +45,8 @@ def _ranking(comparison: Comparison) -> Iterator[str]:
     if found is not None and found.stays is not None:
         stays, low, high = map(_format.fraction, (found.stays, found.low, found.high))
         drawn = f"With the figures of the devices drawn {found.draws} times within their ranges"
-        yield f"{drawn}, the order stays in {stays} ({low} to {high})."
+        first = f"{found.ranking[0]} is first in {_format.fraction(found.first[found.ranking[0]])} of them"
+        yield f"{drawn}, {first}, and the whole order stays in {stays} ({low} to {high})."
 
 
 def _arrival(variant: Variant) -> Spread:
@@ -72,27 +73,22 @@ def _against(comparison: Comparison, arrived: Sequence[Variant]) -> str:
         return "; no other does in most of its runs"
     if math.isinf(_arrival(other).median):
         return f"; {other.name} does not in most of its runs"
-    ratio = first.speedup if other is baseline else other.speedup
-    faster = (
-        ""
-        if not ratio
-        else f", {ratio if other is baseline else 1 / ratio:.3g} times as fast as {other.name}"
-    )
-    return f"{faster} ({_format.seconds(_arrival(other).median)})"
+    when = _format.seconds(_arrival(other).median)
+    if (speedup := (first if other is baseline else other).speedup) is None:
+        return f"; {other.name} after {when}"
+    ratio = speedup if other is baseline else 1 / speedup
+    return f", {ratio:.3g} times as fast as {other.name} ({when})"
 
 
 def _nobody(comparison: Comparison) -> str:
     """No variant arrives in its median run: what comes nearest."""
     target, alone = show_target(comparison), len(comparison.variants) == 1
     most = max(comparison.variants, key=lambda variant: variant.reached or 0)
+    count = f"{most.reached} of {len(most.seeds)} runs"
+    if most.reached and alone:
+        return f"{most.name} reaches {target} in {count} only."
     if most.reached:
-        count = f"{most.reached} of {len(most.seeds)} runs"
-        only = f"{most.name} reaches {target} in {count} only."
-        return (
-            only
-            if alone
-            else f"No variant reaches {target} in most of its runs; {most.name} does in {count}."
-        )
+        return f"No variant reaches {target} in most of its runs; {most.name} does in {count}."
     name, best = _nearest(comparison)
     if alone:
         return f"{name} does not reach {target}; the best it gets to is {best:.3g}."

@@ -85,6 +85,8 @@ def caveats(comparison: Comparison) -> Iterator[str]:
     ranked = _ranked(comparison, measure)
     if len(ranked) > 1:
         yield from overlap(ranked[0], ranked[1], measure.known, measure.show)
+    if measure is _GAP:
+        yield "The least loss of this problem is known, and gaps are measured from it."
     if not untrained:
         yield "The scenario has no target; with stop.target, the times to it are compared."
 

@@ -37,7 +37,8 @@
   });
 
   const draw = (content, name) => {
-    const place = document.getElementById(name);
+    const place = document.getElementById(`plot-${name}`);
+    if (place.classList.contains("drawn")) return null; // for printing, before its turn
     const { data, layout } = content.plots[name];
     place.replaceChildren();
     place.classList.add("drawn");
@@ -82,9 +83,13 @@
       autosize: false,
     });
     dark.addEventListener("change", () => restyle(on_screen));
-    addEventListener("beforeprint", () => restyle(on_paper));
+    const names = Object.keys(content.plots);
+    addEventListener("beforeprint", () => {
+      names.forEach((name) => draw(content, name));
+      restyle(on_paper);
+    });
     addEventListener("afterprint", () => restyle(on_screen));
-    for (const name of Object.keys(content.plots)) {
+    for (const name of names) {
       await draw(content, name);
       await pause();
     }

@@ -46,11 +46,12 @@ def overlap(first: Variant, second: Variant, of: Callable[[Variant], Spread], sh
 
 
 _BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:[kMGTPE]?(?:B|J|W|FLOP/s|bit/s)|ms|s|min|h|d|%|times|seeds)\b|%)")
+_EXPONENT = re.compile(r"(?<=\de)-(?=\d)")
 
 
 def unbroken(text: str) -> str:
-    """Text in which no line breaks between a number and its unit."""
-    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
+    """Text in which no line breaks within a number, or between it and its unit."""
+    return _EXPONENT.sub("\N{NON-BREAKING HYPHEN}", _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -53,7 +53,7 @@ def circumstances(runs: Sequence[RunResult]) -> PageTable:
     wall_s = sum(run.summary["wall_s"]["total"] for run in runs)
     return PageTable(
         name="circumstances",
-        caption=f"What the runs were made with; all together took {_format.seconds(wall_s)} of this machine.",
+        caption=f"What the runs were made with; together they took {_format.seconds(wall_s)} to compute.",
         headings=("what", "which"),
         rows=rows,
         csv=as_csv(pd.DataFrame(list(rows), columns=["what", "which"])),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -51,6 +53,7 @@ def visits(runs: Sequence[RunResult]) -> PageTable:
     rows = pd.concat([run.tables["dispatches"][["profile", "cost_basis"]] for run in runs])
     counts = rows.value_counts(["profile", "cost_basis"]).unstack(fill_value=0)
     bases = [basis for basis in BASES if basis in counts]
+    counts = counts.reindex([profile for profile in _profiles(runs) if profile in counts.index])
     return PageTable(
         name="cost_basis",
         caption="Visits of all runs, by what their seconds of computing rest on.",
@@ -60,6 +63,11 @@ def visits(runs: Sequence[RunResult]) -> PageTable:
         ),
         csv=as_csv(counts[bases].reset_index()),
     )
+
+
+def _profiles(runs: Sequence[RunResult]) -> list[str]:
+    """Device classes in the order of the fleets."""
+    return list(dict.fromkeys(profile for run in runs for profile in run.summary["participation"]))
 
 
 def classes(runs: Sequence[RunResult]) -> PageTable | None:
@@ -97,18 +105,15 @@ def figures(runs: Sequence[RunResult]) -> PageTable | None:
     )
 
 
-def _row(row: Mapping[str, object]) -> tuple[str, ...]:
+def _row(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
     figure = str(row["figure"])
-    show = next((show for unit, show in _SHOW.items() if figure.endswith(unit)), _format.count)
-    value, low, high = (_number(row[key]) for key in ("value", "low", "high"))
+    unit = next((unit for unit in _SHOW if figure.endswith(unit)), "")
+    show = _SHOW.get(unit, _format.count)
+    value, low, high = (None if math.isnan(row[key]) else row[key] for key in ("value", "low", "high"))
     between = _format.UNKNOWN if low is None else f"{show(low)} to {show(high)}"
     source = row["source"] if isinstance(row["source"], str) else ""
-    name = figure.rpartition("_")[0].replace("_", " ") if figure != "timed_steps" else "timed steps"
+    name = figure.removesuffix(unit).replace("_", " ")
     return str(row["profile"]), name, show(value), between, BASES[str(row["basis"])], source
-
-
-def _number(value: object) -> float | None:
-    return None if pd.isna(value) else float(value)  # type: ignore[arg-type, call-overload]
 
 
 def _origins(runs: Sequence[RunResult]) -> pd.DataFrame | None:
