@@ -145,7 +145,10 @@ def _compare_finished(runs: Sequence[Any], options: Options) -> Comparison:
 
 
 def _texts(overrides: Overrides | None) -> tuple[str, ...]:
-    return tuple(f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items())
+    """Overrides as `--set` takes them, and as errors show them."""
+    from edgesim.document import plain
+
+    return tuple(f"{key}={json.dumps(value)}" for key, value in plain(overrides or {}).items())
 
 
 @contextmanager

@@ -22,10 +22,13 @@ def variants(context: typer.Context, incomplete: str) -> list[str]:
     """Variants of the scenario that stands before on the line."""
     from edgesim.document import open_document
 
-    if not context.args:  # of a line that is not whole the arguments lie here
+    known = context.params
+    given = known.get("scenario") or known.get("scenarios") or context.args  # the last while a value lacks
+    name = given if isinstance(given, str) else next(iter(given), None)
+    if name is None:
         return []
     with contextlib.suppress(InputError):  # the command says what is wrong with the file
-        return _beginning(incomplete, open_document(context.args[0]).variants)
+        return _beginning(incomplete, open_document(name).variants)
     return []
 
 

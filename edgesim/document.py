@@ -120,12 +120,22 @@ def open_document(given: Given) -> Document:
     raise InputError(f'no scenario "{name}"{hint} ({shown}; or give a .yaml file)')
 
 
-def _source_of(mapping: Mapping[str, Any]) -> Source:
-    """What a mapping says. It has no lines, so that a place is the scenario or one of its variants."""
+def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """What a mapping says, as YAML would give it.
+
+    Raises:
+        InputError: with everything in it that YAML has no form for.
+    """
     problems: list[Problem] = []
-    data = _plain(mapping, (), problems)
+    data = _plain_mapping(mapping, (), problems)
     if problems:
         raise InputError(*problems)
+    return data
+
+
+def _source_of(mapping: Mapping[str, Any]) -> Source:
+    """What a mapping says. It has no lines, so that a place is the scenario or one of its variants."""
+    data = plain(mapping)
     variants = data["variants"] if isinstance(data.get("variants"), dict) else {}
     places: dict[KeyPath, str] = {(): MAPPING}
     for name, changes in variants.items():

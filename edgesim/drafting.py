@@ -66,7 +66,7 @@ class Draft:
             slow: "slow",
             fast: "fast",
             f"coordination: {{name: synchronous, clients_per_round: {at_work}}}": "wait for all of a round",
-            "training: {epochs: 5, batch_size: 48, learning_rate: 0.1}": "of a device in a round",
+            "training: {epochs: 5, batch_size: 48, learning_rate: 0.05}": "of a device in a round",
             f"stop: {{rounds: 100, target: {{accuracy: {self.accuracy:g}}}}}": "whichever comes first",
             f"variants: {{{variants}}}": "",
         }

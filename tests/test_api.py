@@ -154,7 +154,7 @@ def test_numbers_of_numpy_paths_and_tuples_are_taken_for_what_they_say() -> None
         "data_root": Path("data"),
         "fleet": tuple(TINY["fleet"]),
     }
-    run = edgesim.run(scenario, variant="fedavg", timing_only=True, overrides={"fleet[0].count": 4})
+    run = edgesim.run(scenario, variant="fedavg", timing_only=True, overrides={"fleet[0].count": np.int64(4)})
     assert (run.summary["aggregations"], run.summary["participation"]["jetson-orin-nano"]["devices"]) == (
         1,
         4,

@@ -47,6 +47,8 @@ def completed(folder: Path, line: str) -> list[str]:
         ("edgesim compare quick", ["quickstart"]),
         ("edgesim run quickstart --variant fed", ["fedavg", "fedpmt"]),
         ("edgesim compare mine.yaml --variant ", ["thin", "wide"]),
+        ("edgesim compare mine.yaml --variant=th", ["thin"]),
+        ("edgesim run --variant ", []),
         ("edgesim run broken.yaml --variant ", []),
         ("edgesim plan mi", ["mine.yaml"]),
         ("edgesim profile bundle --as raspberry-pi-z", ["raspberry-pi-zero-2-w"]),
