@@ -15,7 +15,8 @@ import pytest
 from tests.commands import Done, edgesim
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-EXAMPLE = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)[0]
+SCENARIOS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+EXAMPLE = next(text for text in SCENARIOS if "name: example" in text)
 TYPING_ERRORS = {"pixel-6": "pixel6", "20 Mbit/s": "20", "clients_per_round: 6": "clients_per_rounds: 6"}
 TRANSCRIPTS = re.findall(r"```console\n\$ edgesim (.*?)\n(.*?)```", README, re.DOTALL)
 MEASURED = "Here: about"  # the line that differs from host to host
@@ -52,7 +53,7 @@ def test_every_transcript_is_what_its_command_prints(folder: Path) -> None:
     """In the order of the README, as later commands read what earlier ones left."""
     for command, shown in TRANSCRIPTS:
         done = ran(folder, command)
-        if command.startswith("compare"):
+        if command.startswith(("compare", "export", "profile")):
             assert (done.returncode, shape(done.stdout)) == (0, shape(shown)), command
         elif command.startswith(("retime", "verify", "report")):
             assert (done.returncode, len(lines(done.stdout))) == (0, len(lines(shown))), command
@@ -94,6 +95,16 @@ def test_the_golden_timelines_are_what_their_command_writes(tmp_path: Path) -> N
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, check=True)
     for golden in (root / "tests" / "golden").glob("*.json"):
         assert (tmp_path / "tests" / "golden" / golden.name).read_bytes() == golden.read_bytes()
+
+
+def test_the_recipe_that_it_shows_is_the_file_that_it_names() -> None:
+    recipe = Path(__file__).parents[1] / "scenarios" / "bring-your-own-parts" / "round_robin.py"
+    assert f"```python\n{recipe.read_text(encoding='utf-8')}```" in README
+
+
+def test_the_scenario_that_it_shows_is_what_init_writes(folder: Path) -> None:
+    edgesim(folder, "init", "slow-and-fast.yaml")
+    assert (folder / "slow-and-fast.yaml").read_text(encoding="utf-8") in SCENARIOS
 
 
 @pytest.mark.slow
