@@ -124,7 +124,8 @@ def _add_closed_forms(drawn: go.Figure, frame: pd.DataFrame) -> None:
             hovertemplate=f"%{{y:.4g}} by the closed form<extra>{_style.escaped(variant)}</extra>",
             **line,
         )
-    drawn.add_scatter(x=[None], y=[None], name=_CLOSED_FORM, line=_dashed(_style.GREY), legendrank=2000, **line)
+    line |= {"name": _CLOSED_FORM, "legendrank": 2000}  # behind the variants
+    drawn.add_scatter(x=[None], y=[None], line=_dashed(_style.GREY), **line)
 
 
 def _dashed(colour: str) -> dict[str, Any]:
