@@ -159,12 +159,12 @@ def _curvature(samples: Floats) -> Floats:
 
 def _measured(parts: Parts, models: Iterator[Floats], versions: Sequence[int]) -> dict[str, Sequence[float]]:
     """Gap and distance of some versions, ascending, of a sequence of models."""
-    curvature = _curvature(parts.data.test_x.astype(np.float64))
-    wanted, columns = set(versions), {"version": list[float](), "gap": [], "distance": []}
+    optimum, wanted = parts.data.optimum, set(versions)
+    assert optimum is not None
+    curvature, rows = _curvature(parts.data.test_x.astype(np.float64)), []
     for version, model in zip(range(versions[-1] + 1), models, strict=False):
         if version in wanted:
-            apart = model - parts.data.optimum
-            row = (version, apart @ curvature @ apart / 2, np.linalg.norm(apart))
-            for column, value in zip(columns.values(), row, strict=True):
-                column.append(value)
-    return dict(columns)
+            apart = model - optimum
+            rows.append((version, float(apart @ curvature @ apart) / 2, float(np.linalg.norm(apart))))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return dict(zip(("version", "gap", "distance"), columns, strict=True))

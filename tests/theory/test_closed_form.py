@@ -105,7 +105,7 @@ def mean_gaps(found: Problem, start: Floats, u: Floats, v: Floats, versions: Seq
     return gaps
 
 
-@pytest.mark.parametrize(("clients", "size"), [(4, 4), (2, 6), (3, 6)])
+@pytest.mark.parametrize(("clients", "size"), [(4, 4), (2, 6)])
 @pytest.mark.parametrize(
     ("sketch", "of"), [("permutation", "model"), ("permutation", "gradient"), ("preconditioned", "model")]
 )
@@ -152,7 +152,7 @@ def test_with_random_masks_it_goes_down_the_masked_objective(density: float) -> 
 def test_the_mean_of_many_runs_is_what_the_mean_steps_lead_to(
     sketch: Literal["permutation", "random"],
 ) -> None:
-    rounds, gamma, seeds = 8, 0.05, range(1, 17)
+    rounds, gamma, seeds = 8, 0.05, range(1, 11)
     start = (1.0, -2.0, 0.5, 3.0)
     changes = (*SHORT, f"stop.rounds={rounds}", f"submodel.sketch={sketch}", rate(gamma))
     found = runs(*changes, seeds=seeds)

@@ -18,10 +18,17 @@ def distances(comparison: Comparison) -> Iterator[str]:
     for name, run in zip(variant_names(comparison.runs), comparison.runs, strict=True):
         found.setdefault(name, []).extend(_ratio(run))
     ratios = [
-        f"{_format.number(statistics.median(ratios))} for {name}" for name, ratios in found.items() if ratios
+        f"{_format.count(_rounded(statistics.median(ratios)))} for {name}"
+        for name, ratios in found.items()
+        if ratios
     ]
     if ratios:
         yield f"The last gap over that of the closed form, which leaves chance out: {listed(ratios)}."
+
+
+def _rounded(ratio: float) -> float:
+    """To three digits."""
+    return float(f"{ratio:.3g}")
 
 
 def _ratio(run: RunResult) -> Iterator[float]:

@@ -98,7 +98,7 @@ class Gap(Figure):
 _X, _Y = "aggregations", "gap"
 _CLOSED_FORM = "closed form"
 _VALUES = ["value", "low", "high"]
-_DASHED = {"linestyle": "--", "linewidth": 0.8}
+_DASHED: dict[str, Any] = {"linestyle": "--", "linewidth": 0.8}
 
 
 def _of_variant(runs: Sequence[RunResult]) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def _of_variant(runs: Sequence[RunResult]) -> pd.DataFrame:
 
 def _add_closed_forms(drawn: go.Figure, frame: pd.DataFrame) -> None:
     """Thin dashed lines in the colours of the variants, all under one entry of the legend."""
-    line = {"mode": "lines", "legendgroup": _CLOSED_FORM}
+    line: dict[str, Any] = {"mode": "lines", "legendgroup": _CLOSED_FORM}
     for number, variant, rows in _lines.variants(frame):
         drawn.add_scatter(
             x=rows["version"],
