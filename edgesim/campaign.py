@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgesim.closed_form import closed_form
 from edgesim.devices.origins import origins
 from edgesim.document import Document, Given, open_document
 from edgesim.errors import InputError, Problem
@@ -332,6 +333,8 @@ def _result(experiment: Experiment, parts: Parts, outcome: Outcome, header: Mapp
     if not scenario.dataset.functions:
         split = data_split_table(fleet.profile_of, parts.shards, parts.data.train_y[parts.pool])
         tables |= {} if split is None else {"data_split": split}
+    expected = closed_form(parts, outcome)
+    tables |= {} if expected is None else {"closed_form": frame("closed_form", expected)}
     context = Context(
         reason=outcome.reason,
         target={str(metric): value for metric, value in (scenario.stop.target or {}).items()} or None,

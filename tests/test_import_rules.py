@@ -30,7 +30,7 @@ BOTH = [
     {"validation", "drafting", "catalogue"},
     {"parts"},
     {"experiment"},
-    {"planning", "retiming"},
+    {"planning", "retiming", "closed_form"},
     {"sensitivity"},
     {"profiling", "reports"},
     {"progress"},

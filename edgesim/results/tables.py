@@ -116,6 +116,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
             "idle_j": _NUMBER_OR_NULL,
         },
         "data_split": {"device": _INTEGER, "profile": _TEXT, "label": _INTEGER, "samples": _INTEGER},
+        "closed_form": {"version": _INTEGER, "gap": _NUMBER_OR_NULL, "distance": _NUMBER_OR_NULL},
         "links": {
             "link": _TEXT,
             "capacity_bps": _NUMBER,
@@ -147,7 +148,7 @@ SCHEMAS: Mapping[str, Mapping[str, Column]] = MappingProxyType(
 )
 """Columns that each table always has, in order. Evaluations may have further metrics, all of them numbers."""
 
-LATER = ("devices", "links", "participation", "divergence", "origins", "growth", "data_split")
+LATER = ("devices", "links", "participation", "divergence", "origins", "growth", "data_split", "closed_form")
 """Tables that a run may lack: they came later."""
 
 _PANDAS = {"integer": "Int64", "number": "float64", "text": "string[pyarrow]"}

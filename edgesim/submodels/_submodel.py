@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from edgesim.models._structure import ModelStructure
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Cut:
@@ -277,6 +279,21 @@ class SubmodelStrategy:
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:
         """The sub-model of one visit; weights are empty where only its cost is asked for."""
         raise NotImplementedError
+
+    def expected_step(self, curvatures: Floats, offsets: Floats) -> tuple[Floats, Floats] | None:  # noqa: ARG002
+        """What a client's step multiplies the model with, and what it takes from that, on average over draws.
+
+        On quadratics 1/2 x'A_i x - b_i'x, where all clients leave together from x and each takes one step of
+        the full gradient, client i goes from x by gamma (M_i x - v_i) on average, whatever was drawn before.
+
+        Args:
+            curvatures: A_i [n, d, d].
+            offsets: b_i [n, d].
+
+        Returns:
+            M_i [n, d, d] and v_i [n, d]; null where they are not known exactly.
+        """
+        return None
 
 
 @component

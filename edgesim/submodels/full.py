@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgesim.papers import FEDAVG
 from edgesim.registry import component
-from edgesim.submodels._submodel import Context, Submodel, SubmodelStrategy
+from edgesim.submodels._submodel import Context, Floats, Submodel, SubmodelStrategy
 
 if TYPE_CHECKING:
     from edgesim.models._structure import ModelStructure
@@ -37,3 +37,7 @@ class Full(SubmodelStrategy):
     def assign(self, weights: Mapping[str, Any], structure: ModelStructure, context: Context) -> Submodel:  # noqa: ARG002
         """The whole model."""
         return Submodel(label="full", capacity=1.0, layers=structure.all_layers)
+
+    def expected_step(self, curvatures: Floats, offsets: Floats) -> tuple[Floats, Floats]:
+        """The gradient's own: nothing is drawn."""
+        return curvatures, offsets

@@ -35,7 +35,7 @@ from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import maskable
 from edgesim.submodels._rule import Masked, Rule
-from edgesim.submodels._submodel import Context, Mask, Submodel, SubmodelStrategy
+from edgesim.submodels._submodel import Context, Floats, Mask, Submodel, SubmodelStrategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,6 +151,33 @@ class IstSketch(SubmodelStrategy):
             holds_all=self.of == "gradient",
             name=f"{label}, number {context.place}" if drawn else None,
         )
+
+    def expected_step(self, curvatures: Floats, offsets: Floats) -> tuple[Floats, Floats] | None:
+        """Means of C_i A_i C_i (C_i A_i where the gradient alone is sketched) and of C_i b_i.
+
+        A client draws q of d coordinates, any of them as likely as another: one with the chance q/d, two
+        together with the chance q/d (q - 1)/(d - 1). Null where blocks are not equally large, as who gets a
+        larger one is up to the order in which clients are sent out.
+        """
+        clients, size = offsets.shape
+        drawn = math.ceil(size / clients)
+        if self.sketch == "identity":
+            return curvatures, offsets
+        if self.sketch != "random" and drawn * clients != size:
+            return None
+        one = drawn / size
+        diagonals = np.einsum("ijj->ij", curvatures)
+        scale = (
+            np.sqrt(clients / diagonals)
+            if self.sketch == "preconditioned"
+            else np.full_like(offsets, 1 / one)
+        )
+        sent = one * scale * offsets
+        if self.of == "gradient":
+            return one * scale[:, :, None] * curvatures, sent
+        chances = np.full((size, size), one * (drawn - 1) / max(size - 1, 1))
+        np.fill_diagonal(chances, one)
+        return chances * scale[:, :, None] * curvatures * scale[:, None, :], sent
 
     def _mask(self, shapes: Mapping[str, tuple[int, ...]], context: Context) -> Mask:
         sizes = [math.prod(shape) for shape in shapes.values()]

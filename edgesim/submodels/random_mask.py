@@ -21,7 +21,7 @@ from edgesim.registry import component
 from edgesim.rng import Streams
 from edgesim.submodels._drawn import drawn_cut, drawn_name, maskable
 from edgesim.submodels._rule import Masked, Rule
-from edgesim.submodels._submodel import Context, Cut, Mask, ScalarStrategy, Submodel
+from edgesim.submodels._submodel import Context, Cut, Floats, Mask, ScalarStrategy, Submodel
 from edgesim.yaml_source import Fraction
 
 if TYPE_CHECKING:
@@ -71,6 +71,16 @@ class RandomMask(ScalarStrategy):
             scaler=self.scaler,
             name=drawn_name(label, context),
         )
+
+    def expected_step(self, curvatures: Floats, offsets: Floats) -> tuple[Floats, Floats] | None:
+        """p^2 A_i + p (1 - p) D_i, D_i being the diagonal of A_i, and p b_i (algorithms 3.4).
+
+        Null with the scaler, for units, and where devices have densities of their own.
+        """
+        if self.density is None or self.unit != "element" or self.scaler:
+            return None
+        p, diagonal = self.density, np.eye(offsets.shape[1])
+        return p * (p + (1 - p) * diagonal) * curvatures, p * offsets
 
     def _drawn(
         self, structure: ModelStructure, density: float, context: Context

@@ -17,9 +17,9 @@ from tests.reports.figured import learning, run, stale, theory
 from tests.results import golden_run
 
 UNITLESS = {
-    "column", "cut_off", "device", "devices", "dispatch", "first_device", "high", "label", "layer", "low",
-    "metric", "outcome", "part", "profile", "rank", "samples", "seed", "share", "shown", "split", "staleness",
-    "submodel", "target", "updates", "value", "variant", "version", "visits",
+    "closed_form", "column", "cut_off", "device", "devices", "dispatch", "first_device", "high", "label",
+    "layer", "low", "metric", "outcome", "part", "profile", "rank", "samples", "seed", "share", "shown",
+    "split", "staleness", "submodel", "target", "updates", "value", "variant", "version", "visits",
 }  # fmt: skip
 """Columns of names, counts and shares; all others end in a unit."""
 

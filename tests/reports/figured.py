@@ -46,19 +46,24 @@ def learning(variant: str, seed: int, times_s: Sequence[float], accuracies: Sequ
     )
 
 
-def theory(variant: str, seed: int, gaps: Sequence[float]) -> RunResult:
-    """A run that knows its optimum."""
+def theory(
+    variant: str, seed: int, gaps: Sequence[float], closed_form: Sequence[float | None] | None = None
+) -> RunResult:
+    """A run that knows its optimum and, where they are given, the gaps of its closed form."""
+    versions = list(range(len(gaps)))
+    known = {"version": versions, "gap": closed_form, "distance": closed_form}
     return run(
         variant,
         seed,
         evaluations={
             "time_s": [10.0 * at for at in range(len(gaps))],
-            "version": list(range(len(gaps))),
+            "version": versions,
             "loss": [1.0 + gap for gap in gaps],
             "accuracy": [None] * len(gaps),
             "gap": gaps,
         },
         data_split=None,
+        closed_form=None if closed_form is None else known,
     )
 
 

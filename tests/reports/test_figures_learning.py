@@ -104,6 +104,27 @@ def test_gaps_are_medians_over_seeds_by_version() -> None:
     assert (frame["low"].iloc[1], frame["high"].iloc[1]) == (0.1, 0.3)
 
 
+def test_closed_forms_are_drawn_dashed_below_the_runs_that_have_one_with_one_entry_in_the_legend() -> None:
+    runs = [theory("a", 1, [1.0, 0.3, 0.2]), theory("b", 1, [1.0, 0.2, 0.1], [1.0, 0.1, None])]
+    frame = figures.figure("gap").data(runs)
+    assert frame is not None
+    assert frame["closed_form"].tolist() == pytest.approx([np.nan] * 3 + [1.0, 0.1, np.nan], nan_ok=True)
+    drawn = figures.draw("gap", runs)
+    dashed = [trace for trace in drawn.data if trace.line.dash == "dash"]
+    assert [trace.showlegend is not False for trace in dashed] == [False, False, True]
+    assert dashed[1].line.color == drawn.data[-1].line.color
+    sheet = figures.paint("gap", runs)
+    assert [text.get_text() for text in sheet.legends[0].get_texts()] == ["a", "b", "closed form"]
+
+
+def test_of_seeds_with_starts_of_their_own_the_closed_form_is_the_median() -> None:
+    frame = figures.figure("gap").data(
+        [theory("a", seed, [1.0, 0.5], [at, at / 2]) for seed, at in ((1, 1.0), (2, 3.0))]
+    )
+    assert frame is not None
+    assert frame["closed_form"].tolist() == [2.0, 1.0]
+
+
 def test_gaps_of_nothing_and_below_are_drawn_at_the_rounding_error() -> None:
     drawn = figures.draw("gap", [theory("a", 1, [2.0, 0.0, -1e-17])])
     assert list(drawn.data[-1].y) == [2.0, 2e-16, 2e-16]

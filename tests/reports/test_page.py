@@ -25,6 +25,7 @@ from edgesim.results.run import RunResult
 from edgesim.results.tables import frame
 from edgesim.sensitivity import Sensitivity
 from tests.commands import edgesim
+from tests.reports.figured import theory
 from tests.reports.variants import run, timed
 from tests.results import golden_run
 from tests.results.test_run_directory import write
@@ -438,3 +439,11 @@ def test_an_earlier_report_is_replaced_at_once(tmp_path: Path) -> None:
     page.write(compare(THREE_SEEDS), path)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     assert path.read_text().startswith("<!doctype html>")
+
+
+def test_runs_of_theory_are_held_against_their_closed_forms_unless_those_arrive() -> None:
+    noisy = [theory("noisy", seed, [1.0, gap], [1.0, 0.1]) for seed, gap in ((1, 0.15), (2, 0.25))]
+    arrived, unknown = theory("arrived", 1, [1.0, 1e-15], [1.0, 1e-18]), theory("unknown", 1, [1.0, 0.5])
+    caveats = answered(*noisy, arrived, unknown).caveats
+    assert "The last gap over that of the closed form, which leaves chance out: 2 for noisy." in caveats
+    assert not [each for each in answered(unknown).caveats if "closed form" in each]

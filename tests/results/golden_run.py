@@ -109,6 +109,7 @@ COLUMNS: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "label": [0, 1, 1, 0, 2],
         "samples": [3, 1, 4, 2, 1],
     },
+    "closed_form": {"version": [0, 1, 2], "gap": [0.5, 0.1, 0.02], "distance": [1.0, 0.4, 0.2]},
     "links": {
         "link": ["server uplink", "cell 0 uplink"],
         "capacity_bps": [1600.0, 1000.0],

@@ -54,6 +54,7 @@ def test_a_finished_run_has_the_files_of_the_design(tmp_path: Path) -> None:
     write(tmp_path / "run", result())
     assert sorted(contents(tmp_path / "run")) == [
         "aggregations.parquet",
+        "closed_form.parquet",
         "coverage.parquet",
         "data_split.parquet",
         "devices.parquet",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgesim.experiment import Outcome, federation, fold
 from edgesim.parts import Parts, prepare
 from edgesim.scenario import resolve
-from edgesim.server.server import Server
+from edgesim.simulation.engine import Simulation
 from tests.scenarios import document
 
 Floats = NDArray[np.float64]
@@ -158,7 +158,7 @@ class _Versions:
     x: list[Floats] = field(default_factory=list)
     _seen: Any = None
 
-    def __call__(self, _time_s: float, _server: Server) -> None:
+    def __call__(self, _simulation: Simulation) -> None:
         self.look()
 
     def look(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgesim.learner import falls
 from edgesim.reports import _format
-from edgesim.reports._page import endings
+from edgesim.reports._page import closed_forms, endings
 from edgesim.reports._page.phrases import listed, overlap, seeds, show_target, with_range
 from edgesim.reports._statistics import Spread
 from edgesim.reports.comparison import Comparison, Variant, arrivals_known, variant_names
@@ -32,11 +32,17 @@ def answer(comparison: Comparison) -> Answer:
     """Who is first, by how much, and how far that holds."""
     if not arrivals_known(comparison):
         caveats = endings.caveats(comparison)
-        return Answer(endings.sentence(comparison), (*caveats, *_ranking(comparison)))
+        return Answer(endings.sentence(comparison), (*caveats, *_further(comparison)))
     arrived = [variant for variant in comparison.variants if math.isfinite(_arrival(variant).median)]
     arrived.sort(key=lambda variant: _arrival(variant).median)
     sentence = _first(comparison, arrived) if arrived else _nobody(comparison)
-    return Answer(sentence, (*_caveats(comparison, arrived), *_ranking(comparison)))
+    return Answer(sentence, (*_caveats(comparison, arrived), *_further(comparison)))
+
+
+def _further(comparison: Comparison) -> Iterator[str]:
+    """What holds whatever the answer is."""
+    yield from closed_forms.distances(comparison)
+    yield from _ranking(comparison)
 
 
 def _ranking(comparison: Comparison) -> Iterator[str]:

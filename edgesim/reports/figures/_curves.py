@@ -42,18 +42,19 @@ def all_know(runs: Sequence[RunResult], metric: str) -> bool:
     return all(metric in table and table[metric].notna().any() for table in evaluations)
 
 
-def of_run(run: RunResult, at: str, metric: str) -> Steps:
+def of_run(run: RunResult, at: str, metric: str, table: str = "evaluations") -> Steps:
     """What a run's evaluations found; a loss that is no number is infinite.
 
     Args:
         run: with at least one evaluation.
         at: column along the axis, `time_s` or `version`.
         metric: what was measured.
+        table: where it is, if not among the evaluations.
     """
-    table = run.tables["evaluations"]
-    values = table[metric].fillna(math.inf) if falls(metric) else table[metric]
+    rows = run.tables[table]
+    values = rows[metric].fillna(math.inf) if falls(metric) else rows[metric]
     known = values.notna()
-    return Steps(table.loc[known, at].to_numpy(np.float64), values[known].to_numpy(np.float64))
+    return Steps(rows.loc[known, at].to_numpy(np.float64), values[known].to_numpy(np.float64))
 
 
 def over_seeds(curves: Sequence[Steps]) -> pd.DataFrame:
