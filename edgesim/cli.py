@@ -321,6 +321,12 @@ def profile(
     budget: Annotated[
         float | None, typer.Option(metavar="SECONDS", min=1e-3, help="for each graph, at most")
     ] = None,
+    passes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="times that each graph is timed; the fastest of 3 counts if absent"
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="as many as cores if absent")
     ] = None,
@@ -375,6 +381,7 @@ def profile(
         emulated=as_,
         machine=None if ssh is None else Machine(ssh, port),
         budget_s=budget,
+        passes=passes,
         threads=threads,
         cores=cores,
         precision=precision,

@@ -33,7 +33,7 @@ class TimedStep(Strict):
         batch: samples of the step.
         seconds: median over the repeats.
         low: lower end of its 95 % interval.
-        high: upper end.
+        high: upper end, or the median of a slower pass.
         memory: peak of the process; absent where the system does not tell.
     """
 

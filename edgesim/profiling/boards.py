@@ -34,7 +34,7 @@ HOST = (  # what lines must tell
     "torch",
     "mixed",
 )
-TIMING = ("labels", "batch", "operators", "seconds", "peak_bytes", "energy_j_per_run")
+TIMING = ("labels", "batch", "operators", "seconds", "passes", "peak_bytes", "energy_j_per_run")
 
 
 def profile_of(
@@ -166,7 +166,7 @@ def _step(line: Line) -> Step:
 
 def _timed(line: Line) -> Data:
     seconds = line["seconds"]
-    row = _row(line, seconds["median"], seconds["low"], seconds["high"])
+    row = _row(line, seconds["median"], seconds["low"], max(seconds["high"], *line["passes"]))
     return row if line["peak_bytes"] is None else {**row, "memory": f"{line['peak_bytes']} B"}
 
 

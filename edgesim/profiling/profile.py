@@ -46,6 +46,7 @@ class Request:
         emulated: name of the profile of a device that this machine imitates.
         machine: where the bundle is timed; here where absent.
         budget_s: seconds for each graph; the runner's own choice where absent, as in the following.
+        passes: times that each graph is timed.
         threads: that compute one operator.
         cores: that they may run on, as in 0,1.
         precision: how near the 95 % interval of the median must be, relative.
@@ -63,6 +64,7 @@ class Request:
     emulated: str | None = None
     machine: Machine | None = None
     budget_s: float | None = None
+    passes: int | None = None
     threads: int | None = None
     cores: str | None = None
     precision: float | None = None
@@ -92,6 +94,7 @@ class Request:
         """The runner's own, for training steps alone: they are what a profile holds."""
         given = {
             "--budget": self.budget_s,
+            "--passes": self.passes,
             "--threads": self.threads,
             "--cores": self.cores,
             "--precision": self.precision,

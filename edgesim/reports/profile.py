@@ -15,6 +15,9 @@ from edgesim.devices.profile import DeviceProfile
 from edgesim.reports import _format
 from edgesim.reports._text import to_text
 
+UNSTEADY = 0.1
+"""What passes may differ by before it is worth a line."""
+
 
 def to_json(profile: DeviceProfile, path: Path, predicted: Mapping[str, Predicted]) -> dict[str, Any]:
     """The profile's figures of computing, and each timed step beside what the fit says of it; base units.
@@ -66,6 +69,7 @@ def _parts(
         yield "EMULATED: these are seconds of this machine made as small, no measurement of that device"
     yield _table(measured, predicted)
     yield "share: of the longest step with the same batch; analytic: by this device's rate and overhead alone"
+    yield from _unsteady(measured)
     yield from _errors(measured.fit)
     compute = profile.compute
     yield (
@@ -95,6 +99,16 @@ def _table(measured: Measured, predicted: Mapping[str, Predicted]) -> Table:
             f"{100 * _error(step, predicted):+.1f} %",
         )
     return table
+
+
+def _unsteady(measured: Measured) -> Iterator[str]:
+    """How much slower the machine was in another pass, where that is more than a little."""
+    slower = max(step.high / step.seconds for step in measured.table) - 1
+    if slower > UNSTEADY:
+        yield (
+            f"up to {_format.fraction(slower)} slower in another pass: the machine had other work, or got"
+            " hot; time again when it is idle"
+        )
 
 
 def _errors(fit: Fit) -> Iterator[str]:

@@ -11,7 +11,7 @@ from edgesim.profiling.runner.timings import Timings, read
 from tests.profiling import bundles
 
 HALF, WHOLE, BOTH = "aaaa111122223333", "bbbb111122223333", "cccc111122223333"
-QUICK = ("--graphs", "step", "--budget", "0.3")
+QUICK = ("--graphs", "step", "--budget", "0.3", "--passes", "1")
 
 
 def bundle(at: Path) -> Path:

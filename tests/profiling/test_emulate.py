@@ -42,14 +42,14 @@ def test_what_does_not_train_on_a_cpu_is_not_emulated(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SHIPPED.names() if SHIPPED.load(name).cores])
 def test_every_shipped_device_with_cores_can_be_emulated(name: str) -> None:
     found = emulation(name, SHIPPED, range(64))
-    assert len(found.affinity) == found.cores >= 4
+    assert len(found.affinity) == found.cores >= 2
     assert found.memory_bytes >= 300_000_000
 
 
 def test_the_timings_of_an_emulated_device_name_it(tmp_path: Path) -> None:
     bundle, out = bundles.folder(tmp_path / "bundle"), tmp_path / "timings.jsonl"
     zero = emulation("raspberry-pi-zero-2-w", SHIPPED, [0])
-    options = ["--out", str(out), "--budget", "0.5", "--only", "half", "--graphs", "step"]
+    options = ["--out", str(out), "--budget", "0.5", "--passes", "1", "--only", "half", "--graphs", "step"]
     assert command.main([*options, *zero.arguments()], str(bundle), emulates=zero.record()) == 0
     host, timing = map(json.loads, out.read_text().splitlines())
     assert host["emulates"] == zero.record()

@@ -22,7 +22,7 @@ LINES = [
     )
     for number in range(4)
 ]
-QUICK = ("--budget", "0.3")
+QUICK = ("--budget", "0.3", "--passes", "1")
 
 
 @pytest.fixture

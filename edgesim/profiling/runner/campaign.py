@@ -79,16 +79,16 @@ def host_line(bundle: Bundle, settings: Settings) -> timings.Line:
 
 def time_graphs(
     bundle: Bundle, graphs: Sequence[Graph], settings: Settings, log: timings.Log, progress: Progress
-) -> int:
-    """Time graphs; gives how many failed: crashed, hung, ran out of memory. The others go on."""
-    failures = 0
+) -> list[Graph]:
+    """Time graphs; gives those that failed: crashed, hung, ran out of memory. The others go on."""
+    failures = []
     for graph in graphs:
         progress.working(graph.title)
         line = {"shape": graph.shape, "graph": graph.kind}
         try:
             found = _time(bundle, graph, settings, progress)
         except ChildFailed as error:
-            failures += 1
+            failures.append(graph)
             log.append({"kind": "failure", **line, "message": str(error)})
             progress.finished(graph.title, f"FAILED: {error}")
             continue

@@ -45,6 +45,10 @@ def _add_how(made: argparse.ArgumentParser) -> None:
     add = made.add_argument
     budget_help = "for each graph, at most (default: %(default)g)"
     add("--budget", type=_positive, default=60.0, metavar="SECONDS", help=budget_help)
+    passes_help = (
+        "times that each graph is timed, all of them in turn; the fastest counts (default: %(default)s)"
+    )
+    add("--passes", type=_count, default=3, metavar="N", help=passes_help)
     precision_help = "end when the 95 %% interval of the median is this near (default: %(default)g)"
     add("--precision", type=_positive, default=0.03, metavar="SHARE", help=precision_help)
     timeout_help = f"a graph that takes longer has failed (default: {TIMEOUT_BUDGETS} budgets)"

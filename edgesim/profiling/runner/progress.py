@@ -45,6 +45,10 @@ class Progress:
         self._finished_s = self._clock()
         self.say(f"{self._done}/{self._total} {title}: {text}" + ("" if self._terminal else self._left()))
 
+    def skip(self, count: int) -> None:
+        """So many graphs need not be timed after all."""
+        self._total -= count
+
     def say(self, text: str) -> None:
         """A line of its own."""
         self._write(f"{text}\n")
