@@ -274,6 +274,13 @@ class CostOptions(Section):
     def _named(cls, given: Any) -> Any:
         return {"name": given} if isinstance(given, str) else given
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        whole = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [{"enum": whole["properties"]["name"]["enum"]}, whole]}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.otherwise is not None and self.name != "measured":

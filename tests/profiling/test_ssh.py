@@ -195,6 +195,7 @@ def test_what_was_killed_there_goes_on_where_it_stopped(
     server: Server, job: Callable[..., Job], shown: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "timings.jsonl"
+    slow = ("--precision", "1e-9", "--budget", "3")  # so that it is seen between the first and the second
 
     def kill_after_the_first() -> None:
         (results,) = server.cached("timings.jsonl") or [None]
@@ -203,9 +204,9 @@ def test_what_was_killed_there_goes_on_where_it_stopped(
             os.killpg(int(number.read_text()), signal.SIGKILL)
 
     with pytest.raises(RunFailed, match=r"was killed there.* the same command again goes on"):
-        job(server.machine(on_sleep=kill_after_the_first), "--precision", "1e-9").run(out)
+        job(server.machine(on_sleep=kill_after_the_first), *slow).run(out)
     shown.clear()
-    assert job(server.machine(), "--precision", "1e-9").run(out) == 0
+    assert job(server.machine(), *slow).run(out) == 0
     assert "has 1 of 2 graphs already" in "".join(shown)
     assert len(read(str(out)).hosts) == 2
 
