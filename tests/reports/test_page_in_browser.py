@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +12,12 @@ import pytest
 from edgesim.reports import figures, page
 from edgesim.reports.comparison import compare
 from edgesim.results.run import RunResult
+from tests import browsers
 from tests.reports.variants import run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
+pytestmark = pytest.mark.skipif(browsers.PATH is None, reason="there is no Chromium on this machine")
 
 RUNS: list[RunResult] = [run("fedavg", 1, 60.0), run("fedavg", 2, 63.0), run("fedpmt", 1, 40.0)]
 NAMES = figures.applicable(RUNS)
@@ -39,9 +37,8 @@ class Shown:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    rights = ["--no-sandbox"] if os.getuid() == 0 else []
     with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=rights)
+        found = playwright.chromium.launch(executable_path=browsers.PATH, args=browsers.ARGUMENTS)
         yield found
         found.close()
 
