@@ -28,7 +28,7 @@ PICTURES = {
 """Files, and the figure that each shows."""
 
 REPORT = "report.png"
-SCREEN = {"width": 1100, "height": 760}
+SCREEN = {"width": 1280, "height": 800}
 
 
 def paint(runs: Sequence[edgesim.RunResult], folder: Path) -> None:
