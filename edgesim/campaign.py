@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import queue
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +17,10 @@ from edgesim.experiment import Outcome, check_timing_only, execute
 from edgesim.interrupts import deferred
 from edgesim.parts import Parts, Shelf, prepare
 from edgesim.planning import VariantPlan, plan
-from edgesim.progress.display import Shown, Start, display, share_of
+from edgesim.progress.display import Start, display, share_of
 from edgesim.progress.logs import Record, loggers, recording
-from edgesim.progress.moment import results
-from edgesim.progress.watch import INTERVAL_S, Watch
+from edgesim.progress.moment import Moment, results
+from edgesim.progress.watch import Watch
 from edgesim.reports import citations
 from edgesim.reports.comparison import Comparison, variant_names
 from edgesim.reports.comparison import compare as compare_results
@@ -42,6 +40,7 @@ from edgesim.sensitivity import assess
 from edgesim.sensitivity import check as check_sensitivity
 from edgesim.simulation.clock import PacedClock
 from edgesim.simulation.engine import Simulation
+from edgesim.workers import in_processes
 
 if TYPE_CHECKING:
     from edgesim.profiling.runner.reading import Bundle
@@ -105,13 +104,13 @@ def run_one(
         raise InputError(Problem(message, place=document.source.name))
     task = _Task(scenario, variant, seed, options)
     with display(quiet=options.quiet, one=True, speed=options.realtime) as start:
-        return _run_shown(task, start)
+        return _run_shown(task, start, Shelf())
 
 
-def _run_shown(task: _Task, start: Start) -> tuple[Path, RunResult]:
+def _run_shown(task: _Task, start: Start, shelf: Shelf) -> tuple[Path, RunResult]:
     experiment = task.resolve()
     shown = start(_label(experiment))
-    path, result = _run(experiment, task.options, Watch(shown.follow, by_rounds=shown.by_rounds))
+    path, result = _run(experiment, task.options, Watch(shown.follow, by_rounds=shown.by_rounds), shelf)
     shown.finish(_one_line(result))
     return path, result
 
@@ -140,7 +139,8 @@ def compare_scenario(
     workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
     with display(quiet=options.quiet) as start:
         if workers == 1:
-            paths = [_run_shown(task, start)[0] for task in tasks]
+            shelf = Shelf()
+            paths = [_run_shown(task, start, shelf)[0] for task in tasks]
         else:
             paths = _run_in_processes(tasks, workers, start)
     folder = paths[0].parent
@@ -259,19 +259,24 @@ def _label(experiment: Experiment) -> str:
     return f"{experiment.variant} seed {experiment.scenario.seeds.timing}"
 
 
-def _run(experiment: Experiment, options: Options, watch: Watch) -> tuple[Path, RunResult]:
+def _run(experiment: Experiment, options: Options, watch: Watch, shelf: Shelf) -> tuple[Path, RunResult]:
     """Prepare, run and write. What is wrong with the input shows before anything is written."""
     path = _directory(experiment, options)
     RunDirectory.check(path, overwrite=options.overwrite)
     with deferred() as check_interrupt:
-        return path, _run_prepared(experiment, options, watch, path, check_interrupt)
+        return path, _run_prepared(experiment, options, watch, shelf, path, check_interrupt)
 
 
 def _run_prepared(
-    experiment: Experiment, options: Options, watch: Watch, path: Path, check_interrupt: Callable[[], None]
+    experiment: Experiment,
+    options: Options,
+    watch: Watch,
+    shelf: Shelf,
+    path: Path,
+    check_interrupt: Callable[[], None],
 ) -> RunResult:
     chosen = loggers(options.log, experiment.path.parent)
-    parts = prepare(experiment, download=options.download)
+    parts = prepare(experiment, download=options.download, shelf=shelf)
     if options.timing_only:
         _check_timing_only(experiment)
     header = manifest(
@@ -361,47 +366,35 @@ def _one_line(result: RunResult) -> str:
 
 # -------------------------------------------------------------------------------------------- many processes
 
-_reports: Any = None  # of a worker process, set when it starts: a pool has no other place for what it shares
 
+@dataclass(frozen=True)
+class _Followed:
+    """A task in a process of its own, and at which moments it tells of its run."""
 
-def _start_worker(reports: Any) -> None:
-    global _reports
-    _reports = reports
-
-
-def _work(number: int, task: _Task, by_rounds: bool) -> tuple[Path, str]:
-    watch = Watch(lambda moment: _reports.put((number, moment)), by_rounds=by_rounds)
-    path, result = _run(task.resolve(), task.options, watch)
-    return path, _one_line(result)
+    task: _Task
+    by_rounds: bool
 
 
 def _run_in_processes(tasks: Sequence[_Task], workers: int, start: Start) -> list[Path]:
-    """Run tasks in processes of their own; each has its own threads, so the results are the same."""
-    context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
     shown = [start(_label(task.resolve())) for task in tasks]
-    with ProcessPoolExecutor(workers, context, _start_worker, (reports,)) as pool:
-        futures: dict[Future[tuple[Path, str]], int] = {
-            pool.submit(_work, number, task, shown[number].by_rounds): number
-            for number, task in enumerate(tasks)
-        }
-        pending = set(futures)
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=INTERVAL_S)
-                _drain(reports, shown)
-                for future in done:
-                    shown[futures[future]].finish(future.result()[1])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [future.result()[0] for future in futures]
+    followed = [_Followed(task, each.by_rounds) for task, each in zip(tasks, shown, strict=True)]
+    done = in_processes(
+        _work,
+        followed,
+        workers,
+        follow=lambda number, moment: shown[number].follow(moment),
+        finish=lambda number, run: shown[number].finish(run[1]),
+    )
+    return [path for path, _ in done]
 
 
-def _drain(reports: Any, shown: Sequence[Shown]) -> None:
-    while True:
-        try:
-            number, moment = reports.get_nowait()
-        except queue.Empty:
-            return
-        shown[number].follow(moment)
+def _work(followed: _Followed, tell: Callable[[Moment], None]) -> tuple[Path, str]:
+    task = followed.task
+    path, result = _run(task.resolve(), task.options, Watch(tell, by_rounds=followed.by_rounds), _shelf())
+    return path, _one_line(result)
+
+
+@cache
+def _shelf() -> Shelf:
+    """What the runs of a worker process share."""
+    return Shelf()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from edgesim import registry
 from edgesim.coordination._until import UntilFinished
 from edgesim.devices.topology import Topology
 from edgesim.errors import InputError, Problem
+from edgesim.heap import frozen_heap
 from edgesim.learner import Learner
 from edgesim.parts import Parts
 from edgesim.rng import Streams
@@ -173,16 +173,6 @@ def _links(topology: Topology, books: LinkBooks) -> dict[str, dict[str, list[Any
         "peak_bps": (books.peak_utilisation * topology.capacities_bps).tolist(),
     }
     return {"links": columns}
-
-
-@contextmanager
-def frozen_heap() -> Iterator[None]:
-    """Spare the collector what was there before: the modules of PyTorch alone cost it 0.25 s at a time."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from edgesim import composition, registry
 from edgesim.capacity import capacities, expected_visits_s, misfits
-from edgesim.datasets._dataset import Data, Dataset
+from edgesim.datasets._dataset import Data
 from edgesim.datasets._partition import deal
 from edgesim.datasets._rule import Pool
 from edgesim.devices.cost import CostModel
@@ -91,19 +92,30 @@ class Parts:
         return self.cost.fleet
 
 
+Made = TypeVar("Made")
+
+
+@dataclass
+class _Latest(Generic[Made]):
+    """What was made for the last two keys: variants take turns, as with and without running statistics."""
+
+    _kept: list[tuple[object, Made]] = field(default_factory=list)
+
+    def get(self, key: object, make: Callable[[], Made]) -> Made:
+        made = next((made for known, made in self._kept if known == key), None)
+        if made is None:
+            made = make()
+            self._kept = [*self._kept[-1:], (key, made)]
+        return made
+
+
 @dataclass
 class Shelf:
-    """The data set that was read last, for the next variant that has the same."""
+    """What earlier variants read and built, for the next ones that have the same; none of it ever changes."""
 
-    _key: tuple[Dataset, Path | None] | None = None
-    _data: Data | None = None
-
-    def load(self, dataset: Dataset, root: Path | None, download: bool) -> Data:
-        """As `Dataset.load`."""
-        if self._data is None or self._key != (dataset, root):
-            self._data = dataset.load(root, download)
-            self._key = dataset, root
-        return self._data
+    data: _Latest[Data] = field(default_factory=_Latest)
+    networks: _Latest[nn.Module] = field(default_factory=_Latest)
+    structures: _Latest[ModelStructure] = field(default_factory=_Latest)
 
 
 def prepare(experiment: Experiment, *, download: bool = False, shelf: Shelf | None = None) -> Parts:
@@ -112,7 +124,7 @@ def prepare(experiment: Experiment, *, download: bool = False, shelf: Shelf | No
     Args:
         experiment: the scenario.
         download: whether missing data may be fetched.
-        shelf: where the variant before left its data, and this one leaves its own.
+        shelf: where earlier variants left what they read and built, and this one leaves its own.
 
     Raises:
         InputError: data that are not there, a depth that the model does not have, ...: with its place.
@@ -126,10 +138,11 @@ def prepare(experiment: Experiment, *, download: bool = False, shelf: Shelf | No
 def _prepare(experiment: Experiment, download: bool, shelf: Shelf) -> Parts:
     scenario = experiment.scenario
     learning = Streams(scenario.seeds.learning)
-    data = shelf.load(scenario.dataset, _data_root(experiment), download)
+    data = _load(experiment, download, shelf)
     pool, held_back = _hold_back(len(data.train_y), scenario.dataset.validation, learning)
-    network = _build_network(scenario, data, learning)
-    structure = read_structure(network, data.input_shape, _tokens(data))
+    network = _build_network(scenario, data, learning, shelf)
+    read = partial(read_structure, network, data.input_shape, _tokens(data))
+    structure = shelf.structures.get(network, read)
     _check_predictions(structure, data)
     world = world_of(scenario, experiment.catalogue)
     cost = world.cost
@@ -152,9 +165,10 @@ def _prepare(experiment: Experiment, download: bool, shelf: Shelf) -> Parts:
     return Parts(scenario, data, pool, held_back, shards, network, structure, world, ledger, notes)
 
 
-def _data_root(experiment: Experiment) -> Path | None:
-    root = experiment.scenario.data_root
-    return None if root is None else experiment.path.parent / Path(root).expanduser()
+def _load(experiment: Experiment, download: bool, shelf: Shelf) -> Data:
+    dataset, given = experiment.scenario.dataset, experiment.scenario.data_root
+    root = None if given is None else experiment.path.parent / Path(given).expanduser()
+    return shelf.data.get((dataset, root), lambda: dataset.load(root, download))
 
 
 def _hold_back(count: int, share: float, streams: Streams) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -193,7 +207,7 @@ def _check_predictions(structure: ModelStructure, data: Data) -> None:
         raise InputError(Problem(message, "model"))
 
 
-def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Module:
+def _build_network(scenario: Scenario, data: Data, streams: Streams, shelf: Shelf) -> nn.Module:
     reads_tokens, tokens = scenario.model.reads_tokens, _tokens(data)
     if reads_tokens is not None and reads_tokens != (tokens is not None):
         model, dataset = (f'"{registry.name_of(part)}"' for part in (scenario.model, scenario.dataset))
@@ -202,27 +216,31 @@ def _build_network(scenario: Scenario, data: Data, streams: Streams) -> nn.Modul
             Problem(f"{model} takes {wants}, and {dataset} has {has}; choose another of them", "model")
         )
     seed = int(streams.bits("initialisation")) >> 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = scenario.model.build(data.input_shape, data.classes)
-    return _normed(network, scenario)
+    policy = scenario.training.batch_norm or scenario.submodel.batch_norm
+
+    def draw() -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = scenario.model.build(data.input_shape, data.classes)
+        return without_running_statistics(network) if policy == "recalibrated" else network
+
+    network = shelf.networks.get((scenario.model, data.input_shape, data.classes, seed, policy), draw)
+    _check_batch_norm(network, scenario)
+    return network
 
 
-def _normed(network: nn.Module, scenario: Scenario) -> nn.Module:
-    """The network with batch norms as the scenario asks for them, or the method where it does not.
+def _check_batch_norm(network: nn.Module, scenario: Scenario) -> None:
+    """Running statistics can be asked for only where the model keeps some.
 
     Raises:
         InputError: running statistics are asked for, and the model keeps none.
     """
-    asked = scenario.training.batch_norm
-    if asked == "running" and not has_running_statistics(network):
+    if scenario.training.batch_norm == "running" and not has_running_statistics(network):
         message = (
             "is running, and the model has no batch norm that keeps running statistics; leave it out, or "
             "take a model of your own that has some"
         )
         raise InputError(Problem(message, "training.batch_norm"))
-    policy = asked or scenario.submodel.batch_norm
-    return without_running_statistics(network) if policy == "recalibrated" else network
 
 
 def _optimizer(scenario: Scenario) -> Optimizer:

@@ -24,8 +24,8 @@ RESULTS = [{"results"}]
 TIMING = [{"devices"}, {"server"}, {"selection", "coordination"}, {"simulation"}]
 LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"training"}]
 BOTH = [
-    {"document", "sections", "loggers", "interrupts", "composition"},
-    {"scenario"},
+    {"document", "sections", "loggers", "interrupts", "composition", "heap"},
+    {"scenario", "workers"},
     {"capacity", "seconds"},
     {"validation", "drafting", "catalogue"},
     {"parts"},
