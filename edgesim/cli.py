@@ -13,7 +13,6 @@ import typer
 
 from edgesim import completion
 from edgesim.errors import EdgesimError, InputError, Problem
-from edgesim.heap import spare_collector
 
 if TYPE_CHECKING:
     from edgesim.campaign import Options
@@ -534,7 +533,6 @@ def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
 
 def main() -> None:
     """The console command: clear messages, exit codes of design section 1."""
-    spare_collector()
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

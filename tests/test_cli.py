@@ -257,6 +257,16 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     assert all(name in done.stdout for name in ("run", "compare", "plan", "validate", "schema", "list"))
 
 
+def test_a_process_ends_with_its_code_having_printed_everything_and_nothing_else(tiny: Path) -> None:
+    arguments = ("compare", "tiny.yaml", "--jobs", "2", "--quiet", "--json")
+    done = subprocess.run([*EDGESIM, *arguments], cwd=tiny, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["variants"]) == 2
+    again = subprocess.run([*EDGESIM, *arguments], cwd=tiny, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "--overwrite" in again.stderr
+
+
 def test_retime_writes_a_run_directory_that_compare_takes(tiny: Path) -> None:
     edgesim(tiny, "compare", "tiny.yaml", "--jobs", "1")
     for variant in ("fedavg", "fedpmt"):

@@ -9,7 +9,8 @@ the objective itself with PyTorch's own optimisers: no part of the traced step.
 
 A rectifier whose argument is all but zero may be open in one implementation and shut in another; then both
 are right, and the update differs by more than rounding. So a graph that misses the bound is tried on other
-data, and only one that misses it on all of them is wrong.
+data, and only one that misses it on all of them is wrong. The first data are judged without torch32: most
+graphs pass so, and those that do not mostly pass on the second.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -73,32 +74,73 @@ class Check:
         return self.loss_error <= LOSS_TOLERANCE and self.update_error <= 1.0
 
 
-def check_step(exported: Exported, subject: Subject) -> Check:
+@dataclass
+class Fresh:
+    """Data that graphs are checked on: the fills of the manifest with other seeds.
+
+    Graphs of one network read mostly the same, so what the last one was fed is kept.
+    """
+
+    _fed: dict[int, dict[object, NDArray[Any]]] = field(default_factory=dict)
+
+    def feeds(self, ports: Sequence[Port], draws: int) -> Arrays:
+        """What the inputs are fed with, by name; other data for each number of draws."""
+        known, self._fed[draws] = self._fed.get(draws, {}), {}
+        feeds = {}
+        for port in ports:
+            assert port.fill is not None
+            fill = dict(port.fill)
+            if "seed" in fill:
+                fill["seed"] = _FIRST_SEED * draws + fill["seed"]
+            key = *fill.items(), port.shape, port.dtype
+            if key not in known:
+                known[key] = np.asarray(draw(fill, port.shape, port.dtype))
+            feeds[port.name] = self._fed[draws][key] = known[key]
+        return feeds
+
+
+def check_step(exported: Exported, subject: Subject, fresh: Fresh) -> Check:
     """Run a training step by onnxruntime and by PyTorch on the same fresh data."""
     ports = _at_unit_rate(exported.inputs, subject.optimizer)
-    return _first_passed(exported, ports, lambda feeds, dtype: _reference(subject, feeds, dtype))
+    return _first_passed(exported, ports, lambda feeds, dtype: _reference(subject, feeds, dtype), fresh)
 
 
-def check_inference(exported: Exported, subject: Subject) -> Check:
+def check_inference(exported: Exported, subject: Subject, fresh: Fresh) -> Check:
     """Run a forward pass by onnxruntime and by PyTorch on the same fresh data."""
-    return _first_passed(exported, exported.inputs, lambda feeds, dtype: _forward(subject, feeds, dtype))
+    ports = exported.inputs
+    return _first_passed(exported, ports, lambda feeds, dtype: _forward(subject, feeds, dtype), fresh)
 
 
-def _first_passed(exported: Exported, ports: Sequence[Port], reference: _Reference) -> Check:
+def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
+    """With a learning rate of 1: the rounding of the new parameter does not hide its change then."""
+    values = dict(zip(optimizer.scalars, optimizer.scalar_values(1.0, 0), strict=True))
+    return [
+        replace(port, fill={"kind": "constant", "value": values[port.name.removeprefix(SCALAR)]})
+        if port.role == "scalar"
+        else port
+        for port in ports
+    ]
+
+
+def _first_passed(exported: Exported, ports: Sequence[Port], reference: _Reference, fresh: Fresh) -> Check:
+    session = _session(exported)
     for draws in range(1, DRAWS + 1):
-        found = replace(_compared(exported, _feeds(ports, draws), reference), draws=draws)
+        feeds = fresh.feeds(ports, draws)
+        given = _run(session, exported, feeds)
+        found = replace(_compared(given, feeds, reference, rounded=draws > 1), draws=draws)
         if found.passed:
             break
     return found
 
 
-def _compared(exported: Exported, feeds: Arrays, reference: _Reference) -> Check:
-    given, double = _run(exported, feeds), reference(feeds, torch.float64)
-    names = [port.name for port in exported.outputs if port.name != LOSS]
+def _compared(given: Arrays, feeds: Arrays, reference: _Reference, *, rounded: bool) -> Check:
+    """What onnxruntime gave held against PyTorch; `rounded` bounds allow for the rounding of torch32."""
+    double = reference(feeds, torch.float64)
+    names = [name for name in given if name != LOSS]
     errors = {name: _largest(given[name] - double[name]) for name in names}
     changes = {name: double[name] - feeds.get(name.removeprefix(FRESH), 0.0) for name in names}
     bounds = {name: max(TOLERANCE * _largest(change), FLOOR) for name, change in changes.items()}
-    if any(errors[name] > bounds[name] for name in names):
+    if rounded and any(errors[name] > bounds[name] for name in names):
         single = reference(feeds, torch.float32)
         rounding = {name: _largest(single[name] - double[name]) for name in names}
         bounds = {name: max(bound, ROUNDINGS * rounding[name]) for name, bound in bounds.items()}
@@ -115,42 +157,18 @@ def _largest(difference: NDArray[Any]) -> float:
     return found if np.isfinite(found) else math.inf
 
 
-def _run(exported: Exported, feeds: Arrays) -> Arrays:
+def _session(exported: Exported) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        exported.model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    content = exported.model.SerializeToString()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, exported: Exported, feeds: Arrays) -> Arrays:
     names = [port.name for port in exported.outputs]
     read = {port.name: feeds[port.name] for port in exported.inputs}
     return dict(zip(names, session.run(names, read), strict=True))
-
-
-# ----------------------------------------------------------------------------------------- data
-
-
-def _feeds(ports: Sequence[Port], draws: int) -> Arrays:
-    """Fresh data: the fills of the manifest with other seeds."""
-    feeds = {}
-    for port in ports:
-        assert port.fill is not None
-        fill = dict(port.fill)
-        if "seed" in fill:
-            fill["seed"] = _FIRST_SEED * draws + fill["seed"]
-        feeds[port.name] = np.asarray(draw(fill, port.shape, port.dtype))
-    return feeds
-
-
-def _at_unit_rate(ports: Sequence[Port], optimizer: Optimizer) -> list[Port]:
-    """With a learning rate of 1: the rounding of the new parameter does not hide its change then."""
-    values = dict(zip(optimizer.scalars, optimizer.scalar_values(1.0, 0), strict=True))
-    return [
-        replace(port, fill={"kind": "constant", "value": values[port.name.removeprefix(SCALAR)]})
-        if port.role == "scalar"
-        else port
-        for port in ports
-    ]
 
 
 # ----------------------------------------------------------------------------------------- PyTorch
@@ -209,7 +227,7 @@ def _tensors(group: Mapping[str, Tensor], feeds: Arrays, dtype: torch.dtype) -> 
 
 def _tensor(like: Tensor, fed: NDArray[Any] | None, dtype: torch.dtype) -> Tensor:
     """What was fed; what the graph does not read is as it was."""
-    tensor = like.detach().clone() if fed is None else torch.from_numpy(fed)
+    tensor = like.detach().clone() if fed is None else torch.tensor(fed)  # copied: others are fed with it too
     return tensor.to(dtype) if like.is_floating_point() else tensor
 
 

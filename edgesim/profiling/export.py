@@ -24,7 +24,7 @@ from edgesim.profiling import bundle
 from edgesim.profiling._blame import culprit
 from edgesim.profiling._table import NoTranslationError
 from edgesim.profiling._writer import IR_VERSION, OPSET, counted
-from edgesim.profiling.check import LOSS_TOLERANCE, Check, check_inference, check_step
+from edgesim.profiling.check import LOSS_TOLERANCE, Check, Fresh, check_inference, check_step
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.profiling.subjects import Subject, subject_of
@@ -185,10 +185,12 @@ class _Known:
     Attributes:
         forwards: inference graphs, by network and batch.
         checks: of graphs, by content.
+        fresh: data of the checks.
     """
 
     forwards: dict[tuple[nn.Module, int], Exported] = field(default_factory=dict)
     checks: dict[bytes, Check] = field(default_factory=dict)
+    fresh: Fresh = field(default_factory=Fresh)
 
     def inference(self, subject: Subject) -> Exported:
         """The inference graph of a subject."""
@@ -216,7 +218,7 @@ def _export_case(
             content = exported.model.SerializeToString()
             if content not in known.checks:
                 onnx.checker.check_model(exported.model, full_check=True)
-                known.checks[content] = check(exported, subject)
+                known.checks[content] = check(exported, subject, known.fresh)
             _refuse_wrong(known.checks[content])
         except NoTranslationError as error:
             module = culprit(subject.network, subject.example.x, error.operator)

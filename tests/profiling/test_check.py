@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgesim.models.mlp import Mlp
-from edgesim.profiling.check import DRAWS, check_inference, check_step
+from edgesim.profiling.check import DRAWS, Fresh, check_inference, check_step
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.training.optimizer import Adam
 from tests.profiling.steps_of import books, built, subject
@@ -69,8 +69,8 @@ def forget_the_second_layer(graph: onnx.GraphProto) -> None:
 )
 def test_a_wrong_update_is_found(change: Callable[[onnx.GraphProto], None], tensor: str) -> None:
     right = training_step(SUBJECT)
-    assert check_step(right, SUBJECT).passed
-    found = check_step(tampered(right, change), SUBJECT)
+    assert check_step(right, SUBJECT, Fresh()).passed
+    found = check_step(tampered(right, change), SUBJECT, Fresh())
     assert not found.passed
     assert tensor in found.tensor
     assert found.draws == DRAWS
@@ -78,18 +78,18 @@ def test_a_wrong_update_is_found(change: Callable[[onnx.GraphProto], None], tens
 
 def test_a_wrong_forward_pass_is_found() -> None:
     right = inference(SUBJECT)
-    assert check_inference(right, SUBJECT).passed
+    assert check_inference(right, SUBJECT, Fresh()).passed
 
     def without_rectifier(graph: onnx.GraphProto) -> None:
         for node in graph.node:
             if node.op_type == "Relu":
                 node.op_type = "Identity"
 
-    assert not check_inference(tampered(right, without_rectifier), SUBJECT).passed
+    assert not check_inference(tampered(right, without_rectifier), SUBJECT, Fresh()).passed
 
 
 def test_one_draw_is_enough_where_the_graph_is_right() -> None:
-    assert check_step(training_step(SUBJECT), SUBJECT).draws == 1
+    assert check_step(training_step(SUBJECT), SUBJECT, Fresh()).draws == 1
 
 
 def test_states_are_judged_by_their_change() -> None:
@@ -101,5 +101,5 @@ def test_states_are_judged_by_their_change() -> None:
             if "new/state/1/fc1.weight" in node.output:
                 node.CopyFrom(onnx.helper.make_node("Identity", ["state/1/fc1.weight"], list(node.output)))
 
-    found = check_step(tampered(right, keep_the_second_moment), adam)
+    found = check_step(tampered(right, keep_the_second_moment), adam, Fresh())
     assert not found.passed
