@@ -5,7 +5,7 @@ Shapes are those of `Workload.shape`. Where variants share one, the first varian
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from edgesim.profiling import bundle
 from edgesim.profiling._blame import culprit
 from edgesim.profiling._table import NoTranslationError
 from edgesim.profiling._writer import IR_VERSION, OPSET, counted
-from edgesim.profiling.check import LOSS_TOLERANCE, Check, Fresh, check_inference, check_step
+from edgesim.profiling.check import LOSS_TOLERANCE, Check, Checker
 from edgesim.profiling.runner.reading import FORMAT, Bundle
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.profiling.subjects import Subject, subject_of
@@ -56,6 +56,11 @@ class _Case:
     samples: int
     labels: dict[str, None] = field(default_factory=dict)
     variants: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def network(self) -> nn.Module:
+        """What a device holds."""
+        return self.parts.ledger.structure_of(self.submodel).network
 
     @property
     def batch(self) -> int:
@@ -148,15 +153,18 @@ def export(
         cases.add(experiment.variant, prepare(experiment, download=download, shelf=shelf))
     graphs: dict[str, bytes] = {}
     known = _Known()
-    shapes, failed = [], []
-    for number, case in enumerate(cases.shapes.values()):
-        made, failures = _export_case(case, known)
+    entries: dict[str, dict[str, Any]] = {}
+    failures: dict[str, list[dict[str, Any]]] = {}
+    for number, case in enumerate(_deepest_first(cases.shapes.values())):
+        made, failures[case.shape] = _export_case(case, known)
         graphs |= {_file(case, kind): model for kind, (model, _) in made.items()}
-        failed += failures
         if made:
-            shapes.append(_entry(case, {kind: described for kind, (_, described) in made.items()}))
+            described = {kind: description for kind, (_, description) in made.items()}
+            entries[case.shape] = _entry(case, described)
         if progress is not None:
             progress((number + 1) / len(cases.shapes))
+    shapes = [entries[shape] for shape in cases.shapes if shape in entries]
+    failed = [failure for shape in cases.shapes for failure in failures[shape]]
     if not shapes:
         raise RunFailed("\n".join(failure["message"] for failure in failed))
     manifest = _header(experiments[0].scenario.name) | {
@@ -165,6 +173,16 @@ def export(
         "failed": failed,
     }
     return bundle.write(out, manifest, graphs, overwrite=overwrite)
+
+
+def _deepest_first(cases: Iterable[_Case]) -> list[_Case]:
+    """Those of one network and batch in a row: checks of shallow ones use the gradients of the deepest."""
+    rows: dict[tuple[nn.Module, int], list[_Case]] = {}
+    for case in cases:
+        rows.setdefault((case.network, case.batch), []).append(case)
+    return [
+        case for row in rows.values() for case in sorted(row, key=lambda case: -len(case.submodel.layers))
+    ]
 
 
 def _header(scenario: str) -> dict[str, Any]:
@@ -185,12 +203,12 @@ class _Known:
     Attributes:
         forwards: inference graphs, by network and batch.
         checks: of graphs, by content.
-        fresh: data of the checks.
+        checker: makes them.
     """
 
     forwards: dict[tuple[nn.Module, int], Exported] = field(default_factory=dict)
     checks: dict[bytes, Check] = field(default_factory=dict)
-    fresh: Fresh = field(default_factory=Fresh)
+    checker: Checker = field(default_factory=Checker)
 
     def inference(self, subject: Subject) -> Exported:
         """The inference graph of a subject."""
@@ -210,15 +228,15 @@ def _export_case(
     subject = subject_of(case.parts.ledger, case.submodel, minimised, case.batch, lr)
     made, failures = {}, []
     for kind, build, check in (
-        ("step", training_step, check_step),
-        ("inference", known.inference, check_inference),
+        ("step", training_step, known.checker.step),
+        ("inference", known.inference, known.checker.inference),
     ):
         try:
             exported = build(subject)
             content = exported.model.SerializeToString()
             if content not in known.checks:
                 onnx.checker.check_model(exported.model, full_check=True)
-                known.checks[content] = check(exported, subject, known.fresh)
+                known.checks[content] = check(exported, subject)
             _refuse_wrong(known.checks[content])
         except NoTranslationError as error:
             module = culprit(subject.network, subject.example.x, error.operator)

@@ -11,7 +11,7 @@ from torch import nn
 
 from edgesim.models._model import Model
 from edgesim.models._structure import read_structure
-from edgesim.profiling.check import Check, Fresh, check_inference, check_step
+from edgesim.profiling.check import Check, Checker
 from edgesim.profiling.steps import Exported, inference, training_step
 from edgesim.profiling.subjects import Subject, subject_of
 from edgesim.submodels._submodel import SubmodelStrategy
@@ -61,13 +61,13 @@ def subject(
 def step_of(subject: Subject) -> tuple[Exported, Check]:
     """The exported training step and how far it is from PyTorch."""
     exported = training_step(subject)
-    return exported, check_step(exported, subject, Fresh())
+    return exported, Checker().step(exported, subject)
 
 
 def is_exact(subject: Subject) -> bool:
     """Whether the training step and the inference graph both equal PyTorch within the tolerance."""
     forward = inference(subject)
-    return step_of(subject)[1].passed and check_inference(forward, subject, Fresh()).passed
+    return step_of(subject)[1].passed and Checker().inference(forward, subject).passed
 
 
 def operators(exported: Exported) -> list[str]:
