@@ -165,8 +165,9 @@ def compare_runs(paths: Sequence[Path], options: Options, beside: Path | None = 
     comparison = compare_results(runs)
     if not options.sensitivity:
         return comparison
+    shelf = Shelf()
     recordings = (
-        (name, record(path, beside, download=options.download))
+        (name, record(path, beside, download=options.download, shelf=shelf))
         for name, path in zip(variant_names(runs), paths, strict=True)
     )
     to_target = all(run.summary["target_reached"] is not None for run in runs)

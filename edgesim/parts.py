@@ -97,25 +97,33 @@ Made = TypeVar("Made")
 
 @dataclass
 class _Latest(Generic[Made]):
-    """What was made for the last two keys: variants take turns, as with and without running statistics."""
+    """What was made for the last few keys.
 
+    Attributes:
+        most: of them.
+    """
+
+    most: int
     _kept: list[tuple[object, Made]] = field(default_factory=list)
 
     def get(self, key: object, make: Callable[[], Made]) -> Made:
         made = next((made for known, made in self._kept if known == key), None)
         if made is None:
             made = make()
-            self._kept = [*self._kept[-1:], (key, made)]
+            self._kept = [*self._kept, (key, made)][-self.most :]
         return made
 
 
 @dataclass
 class Shelf:
-    """What earlier variants read and built, for the next ones that have the same; none of it ever changes."""
+    """What earlier variants read and built, for the next ones that have the same; none of it ever changes.
 
-    data: _Latest[Data] = field(default_factory=_Latest)
-    networks: _Latest[nn.Module] = field(default_factory=_Latest)
-    structures: _Latest[ModelStructure] = field(default_factory=_Latest)
+    Of networks it keeps two, as variants take turns with and without running statistics.
+    """
+
+    data: _Latest[Data] = field(default_factory=partial(_Latest, 1))
+    networks: _Latest[nn.Module] = field(default_factory=partial(_Latest, 2))
+    structures: _Latest[ModelStructure] = field(default_factory=partial(_Latest, 2))
 
 
 def prepare(experiment: Experiment, *, download: bool = False, shelf: Shelf | None = None) -> Parts:

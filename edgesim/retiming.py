@@ -19,7 +19,7 @@ from edgesim.document import Document, assigned
 from edgesim.errors import InputError, Problem
 from edgesim.experiment import Outcome, fold
 from edgesim.learner import Aggregation, Order, Workload
-from edgesim.parts import Parts, prepare
+from edgesim.parts import Parts, Shelf, prepare
 from edgesim.results.run import SCENARIO, TABLES, RunResult, read
 from edgesim.scenario import Experiment, Scenario, resolve
 from edgesim.seconds import world_of
@@ -62,13 +62,16 @@ class Recording:
         return found.hexdigest()
 
 
-def record(path: Path, beside: Path | None = None, *, download: bool = False) -> Recording:
+def record(
+    path: Path, beside: Path | None = None, *, download: bool = False, shelf: Shelf | None = None
+) -> Recording:
     """Read a finished run and build the parts of its scenario.
 
     Args:
         path: the run directory.
         beside: folder of the scenario's own profiles, modules and data; the run directory if absent.
         download: fetch the data set if it is not there.
+        shelf: as of `prepare`.
 
     Raises:
         InputError: there is no finished run, or its weights depend on time: the message says why.
@@ -81,7 +84,7 @@ def record(path: Path, beside: Path | None = None, *, download: bool = False) ->
         raise InputError(*problems)
     # On which device it was trained does not matter here, and there may be none of its kind.
     anywhere = experiment.scenario.model_copy(update={"execution": ExecutionOptions()})
-    parts = prepare(replace(experiment, scenario=anywhere), download=download)
+    parts = prepare(replace(experiment, scenario=anywhere), download=download, shelf=shelf)
     return Recording(path, result, experiment, replace(parts, scenario=_untimed(experiment.scenario)))
 
 
