@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgesim.errors import InputError
-from edgesim.results.run import RunResult
+from edgesim.results.run import RunResult, finished_runs
 from edgesim.results.run import read as read_run
 
 if TYPE_CHECKING:  # they come with PyTorch, which reading results does not need
-    from edgesim.campaign import Options
     from edgesim.document import Given
     from edgesim.reports.comparison import Comparison
+    from edgesim.task import Options
 
 Overrides: TypeAlias = Mapping[str, Any]
 """Values in place of the scenario's by their keys, as in `{"training.epochs": 2, "fleet[0].count": 5}`."""
@@ -62,7 +62,8 @@ def run(
         InputError: something in the scenario or the arguments is wrong.
         RunFailed: the run could not be completed.
     """
-    from edgesim.campaign import Options, run_one
+    from edgesim.campaign import run_one
+    from edgesim.task import Options
 
     with _folder(out) as folder:
         options = Options(folder, _texts(overrides), timing_only, overwrite, download, quiet=not progress)
@@ -102,7 +103,8 @@ def compare(
         InputError: something in the scenario or the arguments is wrong, or the runs cannot be compared.
         RunFailed: a run could not be completed.
     """
-    from edgesim.campaign import Options, compare_scenario
+    from edgesim.campaign import compare_scenario
+    from edgesim.task import Options
 
     with _folder(out) as folder:
         options = Options(
@@ -125,13 +127,11 @@ def read(path: str | Path) -> RunResult:
 
 def _is_of_runs(scenario: Given) -> bool:
     """Whether it is the directory of a finished run, or a folder of them."""
-    from edgesim.campaign import finished_runs
-
     return not isinstance(scenario, Mapping) and bool(finished_runs([str(scenario)]))
 
 
 def _compare_finished(runs: Sequence[Any], options: Options) -> Comparison:
-    from edgesim.campaign import compare_runs, finished_runs
+    from edgesim.campaign import compare_runs
     from edgesim.reports.comparison import compare as compare_results
 
     if runs and all(isinstance(run, RunResult) for run in runs) and not options.sensitivity:

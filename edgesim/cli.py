@@ -15,7 +15,7 @@ from edgesim import completion
 from edgesim.errors import EdgesimError, InputError, Problem
 
 if TYPE_CHECKING:
-    from edgesim.campaign import Options
+    from edgesim.task import Options
 
 INTERRUPTED = 130
 
@@ -150,8 +150,9 @@ def compare(
     ] = False,
 ) -> None:
     """Run the variants of a scenario over seeds: who finishes the task first?"""
-    from edgesim.campaign import compare_runs, compare_scenario, finished_runs
+    from edgesim.campaign import compare_runs, compare_scenario
     from edgesim.reports.comparison import render, to_json
+    from edgesim.results.run import finished_runs
 
     options = _options(
         out, set_, device, data_root, timing_only, overwrite, download, quiet, sensitivity, log=log
@@ -202,7 +203,8 @@ def report(
         raise InputError(f"{shown}: no run is there; give run directories, or a folder such as runs/NAME")
     path = place(directories, out)
     if sensitivity:
-        from edgesim.campaign import Options, compare_runs
+        from edgesim.campaign import compare_runs
+        from edgesim.task import Options
 
         options = Options(path.parent, sensitivity=sensitivity, download=download)
         comparison = compare_runs(directories, options)
@@ -225,8 +227,9 @@ def retime(
     as_json: AsJson = False,
 ) -> None:
     """The same training on other devices, networks or rates: no training, the weights stay as they are."""
-    from edgesim.campaign import Options, retime_run
     from edgesim.reports.brief import render
+    from edgesim.runs import retime_run
+    from edgesim.task import Options
 
     options = Options(out, tuple(set_), overwrite=overwrite, download=download)
     path, result = retime_run(run_, options)
@@ -501,7 +504,7 @@ def _options(
     realtime: float | None = None,
     log: Sequence[str] = (),
 ) -> Options:
-    from edgesim.campaign import Options
+    from edgesim.task import Options
 
     sets = [*overrides]
     if device is not None:

@@ -24,8 +24,8 @@ from edgesim.server.roster import Presence, Roster
 from edgesim.server.rows import Tables
 from edgesim.server.server import Server
 from edgesim.server.view import View
-from edgesim.simulation import Cost, Observer, Simulation
 from edgesim.simulation.clock import Clock
+from edgesim.simulation.engine import Cost, Observer, Simulation
 from edgesim.simulation.surroundings import CALM, Mishaps, Routes, Stays
 
 WORKLOAD = Workload(

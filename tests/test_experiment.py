@@ -226,6 +226,7 @@ def test_timing_only_refuses_a_scenario_that_only_an_accuracy_can_stop(tmp_path:
         ("edgesim.simulation.engine", "torch"),
         ("edgesim.training.federation", "simpy"),
         ("edgesim.scenario", "torch"),
+        ("edgesim.campaign", "torch"),
     ],
 )
 def test_a_half_of_edgesim_does_not_load_the_other_halfs_library(imported: str, unwanted: str) -> None:

@@ -26,7 +26,7 @@ LEARNING = [{"models", "datasets"}, {"submodels", "aggregation", "growth"}, {"tr
 BOTH = [
     {"document", "sections", "loggers", "interrupts", "composition", "heap"},
     {"scenario", "workers"},
-    {"capacity", "seconds"},
+    {"capacity", "seconds", "task"},
     {"validation", "drafting", "catalogue"},
     {"parts"},
     {"experiment"},
@@ -34,6 +34,7 @@ BOTH = [
     {"sensitivity"},
     {"profiling", "reports"},
     {"progress"},
+    {"runs"},
     {"campaign", "completion"},
     {"cli", "api"},
     {"__main__", "__init__"},

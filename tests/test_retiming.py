@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from edgesim.campaign import Options, compare_runs, retime_run, run_one
+from edgesim.campaign import compare_runs, run_one
 from edgesim.devices.cost import CostModel
 from edgesim.devices.fleet import FleetGroup
 from edgesim.devices.profile import Catalogue
@@ -21,7 +21,9 @@ from edgesim.results.run import RunResult
 from edgesim.results.summary import seconds_to_target
 from edgesim.results.tables import frame
 from edgesim.retiming import Recording, record, replay, rescheduled
+from edgesim.runs import retime_run
 from edgesim.sensitivity import Scales, Timeline, assess, scales, unscaled
+from edgesim.task import Options
 
 BY_HAND = """\
 # Two devices that compute and transfer in round numbers of seconds.

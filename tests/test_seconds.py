@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgesim.campaign import Options, compare_runs, retime_run, run_one
+from edgesim.campaign import compare_runs, run_one
 from edgesim.devices.profile import Catalogue, DeviceProfile
 from edgesim.document import open_document
 from edgesim.errors import InputError
@@ -17,8 +17,10 @@ from edgesim.parts import prepare
 from edgesim.profiling.boards import write
 from edgesim.results.run import RunResult
 from edgesim.retiming import record
+from edgesim.runs import retime_run
 from edgesim.scenario import resolve
 from edgesim.sensitivity import Timeline, scales, unscaled
+from edgesim.task import Options
 
 SCENARIO = """\
 # One device that was timed, and one that was not.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from edgesim.server.events import Outcome
 from edgesim.server.plan import StopRule
-from edgesim.simulation.engine import Simulation
 from edgesim.simulation.visits import Activity
+
+if TYPE_CHECKING:  # the engine comes with SimPy, which showing a run does not need
+    from edgesim.simulation.engine import Simulation
 
 _COUNTED_DEVICES = 10_000  # idle devices are asked one by one whether they are there
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgesim.progress.moment import Moment
-from edgesim.simulation.engine import Simulation
+
+if TYPE_CHECKING:  # the engine comes with SimPy, which showing a run does not need
+    from edgesim.simulation.engine import Simulation
 
 INTERVAL_S = 0.25
 """Host seconds between two moments of which is told."""

@@ -4,7 +4,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgesim.campaign import Options, run_one
+from edgesim.campaign import run_one
+from edgesim.task import Options
 from tests.benchmarks._result import Result
 
 
