@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,20 +216,6 @@ def test_updates_are_merged_as_the_scenario_says_or_else_the_policy_or_else_the_
 def test_timing_only_refuses_a_scenario_that_only_an_accuracy_can_stop(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"stop.target: is the only stop"):
         ran(tmp_path, TWO_DEVICES, "stop.rounds=null", "stop.target={accuracy: 0.5}", timing_only=True)
-
-
-@pytest.mark.parametrize(
-    ("imported", "unwanted"),
-    [
-        ("edgesim.simulation.engine", "torch"),
-        ("edgesim.training.federation", "simpy"),
-        ("edgesim.scenario", "torch"),
-        ("edgesim.campaign", "torch"),
-    ],
-)
-def test_a_half_of_edgesim_does_not_load_the_other_halfs_library(imported: str, unwanted: str) -> None:
-    code = f"import sys, {imported}; sys.exit({unwanted!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 MODEL_WITH_A_TABLE = """\

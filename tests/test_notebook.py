@@ -14,6 +14,7 @@ nbclient = pytest.importorskip("nbclient", reason="notebooks need nbclient and i
 pytest.importorskip("ipykernel", reason="notebooks need nbclient and ipykernel, of the extra test")
 
 
+@pytest.mark.long
 def test_the_notebook_runs_from_top_to_bottom_and_keeps_nothing_on_disk(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})

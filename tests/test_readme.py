@@ -49,6 +49,7 @@ def ran(folder: Path, command: str) -> Done:
     return edgesim(folder, *shlex.split(command, comments=True))
 
 
+@pytest.mark.long
 def test_every_transcript_is_what_its_command_prints(folder: Path) -> None:
     """In the order of the README, as later commands read what earlier ones left."""
     for command, shown in TRANSCRIPTS:
