@@ -93,7 +93,7 @@ def compare(
         overrides: values in place of the scenario's and the variants'.
         timing_only: the timelines alone, without training.
         sensitivity: re-time the runs so many times with device figures drawn within their profiles' ranges.
-        jobs: processes; for several a script needs `if __name__ == "__main__":` around its own code.
+        jobs: processes.
         out: folder in which a directory per run is made; nothing is kept where absent.
         overwrite: replace earlier runs there.
         download: fetch the data set if it is not there.

@@ -6,7 +6,7 @@ Light: a mistake shows, and workers begin, before this process has imported PyTo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -172,19 +172,19 @@ def _chosen(document: Document, variants: Sequence[str], options: Options) -> Se
 # -------------------------------------------------------------------------------------------- runs
 
 
-def _run_here(tasks: Sequence[Task], start: Start) -> list[tuple[Path, RunResult]]:
+def _run_here(tasks: Sequence[Task], start: Start) -> Iterator[tuple[Path, RunResult]]:
     """One after the other in this process."""
     experiments = [task.resolve() for task in tasks]
     from edgesim.parts import Shelf
     from edgesim.runs import one_line, run
 
-    shelf, done = Shelf(), []
+    shelf = Shelf()
     for task, experiment in zip(tasks, experiments, strict=True):
         shown = start(_label(experiment))
         watch = Watch(shown.follow, by_rounds=shown.by_rounds)
-        done.append(run(experiment, task.options, watch, shelf))
-        shown.finish(one_line(done[-1][1]))
-    return done
+        path, result = run(experiment, task.options, watch, shelf)
+        shown.finish(one_line(result))
+        yield path, result
 
 
 def _label(experiment: Experiment) -> str:

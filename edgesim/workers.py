@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import multiprocessing
 import queue
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
 from edgesim.heap import spare_collector
@@ -41,7 +44,8 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     told = context.Queue()
     with ProcessPoolExecutor(workers, context, _start, (told,)) as pool:
-        futures = {pool.submit(_call, work, number, task): number for number, task in enumerate(tasks)}
+        with _without_script():
+            futures = {pool.submit(_call, work, number, task): number for number, task in enumerate(tasks)}
         pending = set(futures)
         try:
             while pending:
@@ -53,6 +57,20 @@ def in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in futures]
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Workers that start meanwhile do not run the script that began them, and so not begin their like.
+
+    They need nothing of it, and it may lack the `if __name__ == "__main__"` that other libraries ask for.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _start(told: Any) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +63,21 @@ def test_a_failure_is_raised_as_it_was_and_ends_the_rest() -> None:
     with pytest.raises(ValueError, match="task 1 cannot be done"):
         in_processes(refused, [0, 1, 2, 3], 1, ignored, lambda number, _: finished.append(number))
     assert set(finished) <= {0, 2, 3}
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tests.test_workers import ignored, squared\n"
+        "from edgesim.workers import in_processes\n"
+        "print(in_processes(squared, [2, 3], 2, ignored, ignored))\n"
+    )
+    command, here = (
+        [sys.executable, str(script)],
+        {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    done = subprocess.run(command, capture_output=True, text=True, env=here, check=False)
+    assert (done.stdout, done.stderr) == ("[4, 9]\n", "")
 
 
 def test_workers_are_other_processes_that_spare_the_collector() -> None:
