@@ -24,6 +24,15 @@ coordination:
 stop: {rounds: 3}
 """
 
+SMALL_NORMS = """\
+from torch import nn
+
+
+def network(num_classes: int) -> nn.Module:
+    body = nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten())
+    return nn.Sequential(*body, nn.Linear(54, num_classes))
+"""
+
 EVERYTHING = """\
 # Does FedPMT finish the task sooner than FedAvg when a third of the fleet is slow?
 name: fedpmt-vs-fedavg

@@ -11,19 +11,11 @@ from edgesim.document import open_document
 from edgesim.experiment import Outcome, execute
 from edgesim.parts import Parts, Shelf, prepare
 from edgesim.scenario import resolve
-
-MODEL = """\
-from torch import nn
-
-
-def network(num_classes: int) -> nn.Module:
-    body = nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten())
-    return nn.Sequential(*body, nn.Linear(54, num_classes))
-"""
+from tests.scenarios import SMALL_NORMS
 
 SCENARIO = """\
 name: shelf
-model: shelf_norms:network
+model: small_norms:network
 dataset: digits
 fleet: [{profile: raspberry-pi-4, count: 3}]
 coordination: {name: synchronous, clients_per_round: 3}
@@ -38,7 +30,7 @@ METHODS = ("full", "heterofl", "fedpmt", "random_mask", "fiarse", "fedrolex")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("shelf")
-    (made / "shelf_norms.py").write_text(MODEL)
+    (made / "small_norms.py").write_text(SMALL_NORMS)
     (made / "scenario.yaml").write_text(SCENARIO)
     return made
 

@@ -19,16 +19,8 @@ from edgesim.retiming import time_dependence
 from edgesim.scenario import resolve
 from edgesim.submodels._prefix import prefix_cut
 from edgesim.training.federation import Federation
+from tests.scenarios import SMALL_NORMS
 from tests.training.federations import order, run_round, same_bits
-
-MODEL = """\
-from torch import nn
-
-
-def network(num_classes: int) -> nn.Module:
-    body = nn.Sequential(nn.Conv2d(1, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten())
-    return nn.Sequential(*body, nn.Linear(54, num_classes))
-"""
 
 SCENARIO = """\
 name: norms
@@ -52,7 +44,7 @@ RUNNING = {MEAN, "1.running_var", "1.num_batches_tracked"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("norms")
-    (made / "small_norms.py").write_text(MODEL)
+    (made / "small_norms.py").write_text(SMALL_NORMS)
     return made
 
 
